@@ -1,0 +1,67 @@
+# Everything from a fresh machine with Python 3.11+ and make:
+#   make course    run every lesson, release and grade the assignments, end with one table
+#   make course SIZE=smoke LESSONS="00 03"     a quick pass; a part
+#   make test      the tests (TESTS=tests/test_ledger.py for some of them)
+#   make lab       JupyterLab in this folder
+#   make notebooks build the notebooks from their text
+#   make lint      what the code checker says
+#   make env       only the environment, .venv (every other target makes it when it is missing)
+#   make clean     remove what was built, but neither .venv nor a class's work in .build/class
+.POSIX:
+
+SIZE = cpu
+LESSONS =
+TESTS =
+# The interpreter to build .venv with; the first of these that is 3.11 or newer is taken.
+PYTHON = python3
+BIN = .venv/bin
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+env: .venv/made
+
+.venv/made: requirements.txt pyproject.toml
+	@new='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; chosen=; \
+	for try in $(PYTHON) python3.13 python3.12 python3.11; do \
+	  if "$$try" -c "$$new" 2>/dev/null; then chosen=$$try; break; fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	  echo "The course needs Python 3.11 or newer with its venv module" >&2; \
+	  echo "($(PYTHON) here is: `$(PYTHON) --version 2>&1`)." >&2; \
+	  echo "Install one (on Debian and Ubuntu: python3 and python3-venv)," >&2; \
+	  echo "or name it: make PYTHON=/path/to/python3.12 env" >&2; \
+	  exit 1; \
+	fi; \
+	$(BIN)/python -c "$$new" 2>/dev/null || "$$chosen" -m venv --clear .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "`sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.txt`"
+	@echo "Installing the environment into .venv (a minute or two the first time) ..."
+	@UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python \
+	  -r requirements.txt -e .
+	@touch .venv/made
+
+course: env
+	@$(BIN)/coursekit course --size $(SIZE) --lessons "$(LESSONS)"
+
+# A file's tests stay on one worker, which so makes what they share once.
+test: env
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+lab: env
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m jupyterlab
+
+notebooks: env
+	@$(BIN)/python -m coursekit.notebooks
+
+lint: env
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	@if [ -d .build ]; then \
+	  find .build -mindepth 1 -maxdepth 1 ! -name class -exec rm -rf {} +; \
+	fi
+	@rm -rf .pytest_cache .ruff_cache
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help env course test lab notebooks lint clean

@@ -1,0 +1,191 @@
+"""The command line: `coursekit …`."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from coursekit.errors import CourseError
+from coursekit.sizes import SIZES
+
+
+def main(arguments=None):
+    """Runs one command. Bad input ends in one sentence on stderr and exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except CourseError as error:
+        print(f"coursekit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("coursekit: interrupted; the same command continues where it can.", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="coursekit", description=_first_line(__package__))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_doctor, _train, _evaluate, _caption, _release, _grade, _course):
+        add(commands)
+    return parser
+
+
+def _first_line(_):
+    return "Image captioning and pixel modelling: train, score and grade from the command line."
+
+
+def _command(commands, name, run, about):
+    parser = commands.add_parser(name, help=about, description=about)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _doctor(commands):
+    _command(commands, "doctor", run_doctor, "what is installed, which device is used, which data is here")
+
+
+def _train(commands):
+    parser = _command(commands, "train", run_train, "train a model, then score it on the test split")
+    parser.add_argument("model", choices=["show-and-tell"])
+    _data(parser)
+    _size(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", metavar="DIR", help="where to keep the run; continues what is there")
+    parser.add_argument("--image-as", choices=["input", "state"], help="how the picture enters the LSTM")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    _json(parser)
+
+
+def _evaluate(commands):
+    parser = _command(commands, "evaluate", run_evaluate, "score a trained captioner")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    _data(parser)
+    parser.add_argument("--split", default="test", help="dev, test, or unseen (scenes only)")
+    parser.add_argument("--count", type=int, help="the first pictures only")
+    parser.add_argument("--beam", type=int, default=3, help="1 is greedy")
+    _json(parser)
+
+
+def _caption(commands):
+    parser = _command(commands, "caption", run_caption, "describe picture files")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument("images", metavar="IMAGE", nargs="+")
+    parser.add_argument("--beam", type=int, default=3, help="1 is greedy")
+
+
+def _release(commands):
+    parser = _command(commands, "release", run_release, "make the students' version of an assignment")
+    parser.add_argument("assignment")
+    parser.add_argument("--check", action="store_true", help="first run the solution against its own tests")
+
+
+def _grade(commands):
+    parser = _command(commands, "grade", run_grade, "grade what students handed in")
+    parser.add_argument("assignment")
+    parser.add_argument(
+        "--submitted", metavar="DIR", help="a folder with one folder a student (default: the class's)"
+    )
+    parser.add_argument("--students", nargs="+", metavar="NAME", help="these only")
+
+
+def _course(commands):
+    parser = _command(commands, "course", run_course, "run lessons and assignments, end with one table")
+    parser.add_argument("--size", default="cpu", choices=SIZES)
+    parser.add_argument("--lessons", default="", help='a part, such as "00 03"; all without it')
+
+
+def _data(parser):
+    parser.add_argument("--data", default="scenes", help="scenes (default) or flickr8k")
+    parser.add_argument("--root", metavar="DIR", help="the data's folder in the official layout")
+
+
+def _size(parser):
+    parser.add_argument("--size", help=f"{', '.join(SIZES)}; chosen by the hardware without it")
+
+
+def _json(parser):
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on the last line")
+
+
+def run_doctor(options):
+    from coursekit.doctor import examine
+
+    return examine()
+
+
+def run_train(options):
+    from coursekit import datasets, recipes, sizes
+
+    here = sizes.setup(options.size)
+    changes = {k: v for k in ("image_as", "epochs") if (v := getattr(options, k)) is not None}
+    recipe = recipes.recipe_for(options.data, here.size, options.seed, **changes)
+    exam = datasets.load(options.data, "test", options.root, recipe.eval_pictures)
+    print(here, flush=True)
+    (captioner, history), seconds = recipes.timed(
+        lambda: recipes.show_and_tell(
+            options.data, here.size, options.seed, options.root, options.out, **changes
+        )
+    )
+    captions, scores = recipes.evaluate(captioner, exam)
+    _tell(options, captions, scores, seconds, {"seed": options.seed, "settings": asdict(recipe)})
+
+
+def run_evaluate(options):
+    from coursekit import datasets, recipes
+
+    captioner = recipes.load_captioner(options.checkpoint)
+    exam = datasets.load(options.data, options.split, options.root, options.count)
+    (captions, scores), seconds = recipes.timed(
+        lambda: recipes.evaluate(captioner, exam, options.beam)
+    )
+    recipe = captioner.recipe
+    settings = asdict(recipe) | {"split": options.split, "beam": options.beam}
+    _tell(options, captions, scores, seconds, {"seed": recipe.train.seed, "settings": settings})
+
+
+def _tell(options, captions, scores, seconds, more):
+    from coursekit.recipes import peak_memory
+
+    for caption in captions[:3]:
+        print(f"  {caption}")
+    for name, value in scores.items():
+        print(f"{name:15} {value:.3f}")
+    for name, reason in scores.missing.items():
+        print(f"{name:15} left out: {reason}")
+    if options.json:
+        figures = {"seconds": round(seconds, 1), "peak_memory_mb": round(peak_memory())}
+        print(json.dumps({"scores": dict(scores)} | figures | more))
+
+
+def run_caption(options):
+    from coursekit import recipes
+
+    captioner = recipes.load_captioner(options.checkpoint)
+    found = recipes.caption_files(captioner, options.images, options.beam)
+    for path, caption in zip(options.images, found, strict=True):
+        print(f"{path}: {caption}")
+
+
+def run_release(options):
+    from coursekit.grading.release import release
+
+    print(f"released: {release(options.assignment, check_solution=options.check)}")
+
+
+def run_grade(options):
+    from coursekit.grading.grade import grade
+
+    rows = grade(options.assignment, options.submitted, options.students)
+    width = max((len(row.student) for row in rows), default=7)
+    for row in rows:
+        print(f"{row.student:{width}}  {row}")
+
+
+def run_course(options):
+    from coursekit.ledger import run_course as run
+
+    return run(options.size, options.lessons.split() or None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

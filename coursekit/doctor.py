@@ -1,0 +1,59 @@
+"""What a reader's machine has: packages, device, data, Java."""
+
+import platform
+import shutil
+from importlib import metadata
+
+from coursekit import datasets, sizes
+from coursekit.errors import CourseError
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "nltk",
+    "pycocoevalcap",
+    "matplotlib",
+    "tqdm",
+    "jupyterlab",
+    "nbgrader",
+)
+NEEDED = PACKAGES[:9]
+
+
+def examine():
+    """Prints the findings; 0 if all that the lessons need is here, else 1."""
+    print(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    versions = {name: _version(name) for name in PACKAGES}
+    for name, version in versions.items():
+        print(f"  {name:15} {version or _missing(name)}")
+    print(sizes.setup())
+    print(f"data    scenes: drawn by code, always here\n        flickr8k: {_flickr8k()}")
+    print(f"java    {shutil.which('java') or 'none: METEOR is left out of scores; all else works'}")
+    print(f"build   {sizes.build_folder()}")
+    return int(any(versions[name] is None for name in NEEDED))
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _missing(name):
+    if name in NEEDED:
+        return "missing: run `make env`, or `pip install -e .`"
+    return "not installed; only needed to open or grade notebooks here"
+
+
+def _flickr8k():
+    folder = datasets.data_folder("flickr8k")
+    if not folder.is_dir():
+        return "not here; `python data_scripts/flickr8k.py` fetches it (1.1 GB)"
+    try:
+        return f"{datasets.load('flickr8k', 'test', folder)} in {folder}"
+    except CourseError as error:
+        return str(error)

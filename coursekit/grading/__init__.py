@@ -1,0 +1,1 @@
+"""The instructor's side: releasing assignments, grading what comes back, proving the tests."""

@@ -1,0 +1,108 @@
+"""Figures: the alternative text, the labels that must not overlap, and bad input."""
+
+import builtins
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from coursekit import plots
+from coursekit.errors import CourseError
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What `plots.show` hands to Jupyter."""
+    import IPython.display
+
+    kept = []
+    monkeypatch.setattr(IPython.display, "display", lambda data, raw: kept.append(data))
+    return kept
+
+
+def test_show_puts_the_alternative_text_beside_the_picture(shown):
+    figure = plots.lines({"a": [3, 2, 1]}, "Falls", "epoch", "loss (nats)")
+    plots.show(figure, alt='Loss falls\n  from 3 to "1"')
+    assert shown[0]["text/plain"] == 'Loss falls from 3 to "1"'
+    assert 'alt="Loss falls from 3 to &quot;1&quot;"' in shown[0]["text/html"]
+    assert re.search(r'src="data:image/png;base64,iVBOR', shown[0]["text/html"])
+
+
+@pytest.mark.parametrize("alt", ["", "  \n"])
+def test_show_refuses_a_figure_without_text(alt):
+    with pytest.raises(CourseError, match="needs a text"):
+        plots.show(plots.bars({"a": 1.0}, "t", "x"), alt=alt)
+
+
+def test_show_closes_a_pyplot_figure_so_that_it_is_not_shown_twice(shown):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, _ = pyplot.subplots()
+    plots.show(figure, alt="empty")
+    assert figure.number not in pyplot.get_fignums()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(3, 3, 8, 10, dtype=torch.uint8),
+        np.zeros((3, 8, 10, 3), np.uint8),
+        [np.zeros((8, 10), np.uint8)] * 3,
+        [torch.zeros(1, 8, 10)] * 3,
+    ],
+)
+def test_pictures_of_every_layout(images):
+    figure = plots.show_pictures(images, ["one", ["two", "words"], ""], columns=2, title="Three")
+    drawn = [axes.images[0].get_array().shape[:2] for axes in figure.axes if axes.images]
+    assert drawn == [(8, 10)] * 3
+
+
+def test_pictures_need_as_many_captions():
+    with pytest.raises(CourseError, match="2 pictures and 1 captions"):
+        plots.show_pictures(torch.zeros(2, 3, 8, 8), ["one"])
+
+
+def test_names_of_lines_do_not_overlap():
+    curves = {"a": [2, 1.0], "b": [2, 1.001], "c": [2, 0.999], "d": [2, 1.5]}
+    figure = plots.loss_curves(curves, "Close", baselines={"e": 1.0, "f": 1.8})
+    heights = sorted(text.get_position()[1] for text in figure.axes[0].texts)
+    assert len(heights) == 6
+    assert all(b - a > 0.06 for a, b in itertools.pairwise(heights))
+
+
+def test_labels_that_do_not_touch_stay_where_they_are():
+    assert plots._apart([0.1, 0.5, 0.9], 0.06) == [0.1, 0.5, 0.9]
+    assert plots._apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    assert plots._apart([], 0.1) == []
+
+
+def test_heat_and_panels_return_figures():
+    figure = plots.heat(np.eye(2), "Same", rows="ab", columns="cd", label="p")
+    assert figure.axes[0].get_title(loc="left") == "Same"
+    figure, axes = plots.panels(1, 2, sharey=True)
+    assert axes.shape == (2,)
+
+
+def test_every_colour_is_readable_or_marked_light():
+    """Text in a line's colour must reach 3 : 1 on white for the first three colours and for grey."""
+    for colour in (*plots.PALETTE[:3], plots.GREY):
+        assert contrast_with_white(colour) >= 3
+
+
+def contrast_with_white(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 1.05 / (np.dot(linear, [0.2126, 0.7152, 0.0722]) + 0.05)
+
+
+def test_plots_work_where_ipython_is_absent_until_show(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **named):
+        if name.startswith("IPython"):
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    plots.lines({"a": ([1, 10, 100], [1, 2, 3])}, "t", "x", "y", log_x=True, log_y=True)
