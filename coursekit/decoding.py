@@ -45,7 +45,9 @@ def sample(
     Raises CourseError if temperature <= 0, top_k < 1 or top_p is outside (0, 1].
     """
     if temperature <= 0:
-        raise CourseError(f"A temperature is above 0, not {temperature}: for the limit 0 use greedy.")
+        raise CourseError(
+            f"A temperature is above 0, not {temperature}: for the limit 0 use greedy."
+        )
     if top_k is not None and top_k < 1:
         raise CourseError(f"top_k keeps at least one token, not {top_k}.")
     if top_p is not None and not 0 < top_p <= 1:
@@ -69,7 +71,9 @@ def filter_logits(logits, top_k=None, top_p=None):
     if top_p is not None:
         ordered, order = logits.sort(descending=True)
         mass_before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # (B, V)
-        cut = torch.zeros_like(mass_before, dtype=torch.bool).scatter(1, order, mass_before >= top_p)
+        cut = torch.zeros_like(mass_before, dtype=torch.bool).scatter(
+            1, order, mass_before >= top_p
+        )
         logits = logits.masked_fill(cut, -torch.inf)
     return logits
 
@@ -179,5 +183,7 @@ class _Beams:
         found = []
         for b, done in enumerate(self.done):
             k = int(self.alive[b].argmax())
-            found.append(done[0][1:] if done else (self.alive[b, k].item(), self.tokens[b, k].tolist()))
+            found.append(
+                done[0][1:] if done else (self.alive[b, k].item(), self.tokens[b, k].tolist())
+            )
         return [words for _, words in found], [score for score, _ in found]

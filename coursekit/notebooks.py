@@ -117,8 +117,7 @@ def notebook_json(text):
     text = Path(text)
     if not text.is_file():
         raise CourseError(f"There is no {text}: name a text master (.py) that exists.")
-    with quick_import():
-        import jupytext
+    jupytext = _jupytext()
     try:
         read = jupytext.reads(text.read_text(encoding="utf-8"), fmt="py:percent")
     except (ValueError, SyntaxError) as error:
@@ -126,6 +125,17 @@ def notebook_json(text):
     cells = [_plain(cell) for cell in read.cells]
     _identify(cells, text)
     return dump(dict(cells=cells, metadata=KERNEL, nbformat=4, nbformat_minor=5))
+
+
+def _jupytext():
+    try:
+        with quick_import():
+            import jupytext
+    except ImportError as error:
+        raise CourseError(
+            "Building notebooks needs jupytext: install it with pip install 'coursekit[grading]'."
+        ) from error
+    return jupytext
 
 
 def dump(notebook):

@@ -26,7 +26,9 @@ class Setup:
     def pick(self, **options):
         """The option of this size: `pick(smoke=1, cpu=20, gpu=100)`. Raises CourseError if it is missing."""
         if self.size not in options:
-            raise CourseError(f"These settings have no entry for size '{self.size}': add {self.size}=…")
+            raise CourseError(
+                f"These settings have no entry for size '{self.size}': add {self.size}=…"
+            )
         return options[self.size]
 
     def __str__(self):
@@ -42,7 +44,9 @@ def setup(size=None):
     device, why_device = _device()
     size, why_size = _size(size, device)
     if size == "gpu" and device.type == "cpu":
-        raise CourseError("Size 'gpu' needs a GPU and none was found: choose 'cpu', or switch a GPU on.")
+        raise CourseError(
+            "Size 'gpu' needs a GPU and none was found: choose 'cpu', or switch a GPU on."
+        )
     dtype, why_dtype = _dtype(device)
     return Setup(size, device, dtype, {"size": why_size, "device": why_device, "dtype": why_dtype})
 
@@ -92,4 +96,8 @@ def build_folder(*parts):
 def report(**scores):
     """Prints a notebook's main scores in the form that the ledger reads."""
     for name, value in scores.items():
-        print(f"score: {name} = {value:.4g}" if isinstance(value, float) else f"score: {name} = {value}")
+        print(
+            f"score: {name} = {value:.4g}"
+            if isinstance(value, float)
+            else f"score: {name} = {value}"
+        )

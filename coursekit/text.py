@@ -48,7 +48,9 @@ class WordTokenizer(_Tokenizer):
         counts = Counter(word for caption in captions for word in words(caption))
         kept = sorted((w for w in counts if counts[w] >= min_count), key=lambda w: (-counts[w], w))
         if not kept:
-            raise CourseError("No word is left for the vocabulary: give captions, or a lower min_count.")
+            raise CourseError(
+                "No word is left for the vocabulary: give captions, or a lower min_count."
+            )
         return cls([*SPECIAL, *kept[:max_words]])
 
     def encode(self, caption):

@@ -110,7 +110,10 @@ class _Run:
         )
         self.loss = self.accelerator.prepare_model(_Loss(model, loss_fn, dtype))
         self.optimizer = optimizer
-        self.step, self.total = 0, math.ceil(len(self.share(0)) / settings.accumulate) * settings.epochs
+        self.step, self.total = (
+            0,
+            math.ceil(len(self.share(0)) / settings.accumulate) * settings.epochs,
+        )
         self.history, self.best = History(), None
         self.started = time.perf_counter()
 
@@ -118,7 +121,9 @@ class _Run:
         """This process's batches, as many as every other's."""
         batches, n = self.batches(epoch), self.accelerator.num_processes
         if len(batches) < n:
-            raise CourseError("There are fewer batches than processes: give more data or a smaller batch.")
+            raise CourseError(
+                "There are fewer batches than processes: give more data or a smaller batch."
+            )
         return batches[self.accelerator.process_index : len(batches) // n * n : n]
 
     def one_epoch(self, epoch):
@@ -128,7 +133,14 @@ class _Run:
         total, batches = 0.0, self.share(epoch)
         hidden = self.quiet or not self.accelerator.is_main_process
         # On stdout: a word on stderr costs a notebook its mark in nbgrader.
-        bar = tqdm(batches, f"epoch {epoch + 1}", file=sys.stdout, leave=False, disable=hidden, mininterval=2)
+        bar = tqdm(
+            batches,
+            f"epoch {epoch + 1}",
+            file=sys.stdout,
+            leave=False,
+            disable=hidden,
+            mininterval=2,
+        )
         every = self.settings.accumulate
         for i, batch in enumerate(bar):
             group = min(every, len(batches) - i // every * every)  # the last group may be short
@@ -141,7 +153,9 @@ class _Run:
         with nullcontext() if ends else self.accelerator.no_sync(self.loss):
             loss = self.loss(batch)
             if not torch.isfinite(loss):
-                raise CourseError("The loss is no longer a finite number: train with a lower learning rate.")
+                raise CourseError(
+                    "The loss is no longer a finite number: train with a lower learning rate."
+                )
             self.accelerator.backward(self.scaler.scale(loss / group))
         if ends:
             self.scaler.unscale_(self.optimizer)
@@ -156,7 +170,9 @@ class _Run:
         """Linear warm-up, then a half cosine down to zero."""
         warm = max(1, round(self.settings.warmup * self.total))
         left = (self.step - warm) / max(1, self.total - warm)
-        factor = (self.step + 1) / warm if self.step < warm else 0.5 + 0.5 * math.cos(math.pi * left)
+        factor = (
+            (self.step + 1) / warm if self.step < warm else 0.5 + 0.5 * math.cos(math.pi * left)
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
         self.step += 1
@@ -175,7 +191,11 @@ class _Run:
 
     def out_of_patience(self):
         patience, losses = self.settings.patience, self.history.valid_loss
-        return patience is not None and losses and len(losses) - 1 - self.history.best_epoch >= patience
+        return (
+            patience is not None
+            and losses
+            and len(losses) - 1 - self.history.best_epoch >= patience
+        )
 
     def save(self):
         if not (self.out and self.accelerator.is_main_process):
@@ -198,7 +218,9 @@ class _Run:
             return
         saved = load_checkpoint(self.out / CHECKPOINT)
         if saved.get("settings") != asdict(self.settings):
-            raise CourseError(f"{self.out} holds a run with other settings: delete it or choose another folder.")
+            raise CourseError(
+                f"{self.out} holds a run with other settings: delete it or choose another folder."
+            )
         try:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -206,7 +228,11 @@ class _Run:
             raise CourseError(
                 f"{self.out} holds a run of another model: delete it or choose another folder."
             ) from error
-        self.best, self.step, self.history = saved["best"], saved["step"], History(**saved["history"])
+        self.best, self.step, self.history = (
+            saved["best"],
+            saved["step"],
+            History(**saved["history"]),
+        )
         self.started -= self.history.seconds[-1]
 
     def curves(self):
@@ -269,7 +295,9 @@ def load_checkpoint(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise CourseError(f"There is no checkpoint at {path}: train a model first, or check the path.")
+        raise CourseError(
+            f"There is no checkpoint at {path}: train a model first, or check the path."
+        )
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -277,5 +305,7 @@ def load_checkpoint(path):
             f"{path} is not a checkpoint of this course, or it is cut short: train again or copy it anew."
         ) from error
     if not isinstance(saved, dict):
-        raise CourseError(f"{path} is not a checkpoint of this course: give one that `coursekit train` wrote.")
+        raise CourseError(
+            f"{path} is not a checkpoint of this course: give one that `coursekit train` wrote."
+        )
     return saved

@@ -25,7 +25,9 @@ if not options.run:
 
 saved = torch.load(recipes.Path(folder) / recipes.FILE, weights_only=True)
 # Half precision halves the file; loading turns it back into float32
-saved["weights"] = {k: v.half() if v.is_floating_point() else v for k, v in saved["weights"].items()}
+saved["weights"] = {
+    k: v.half() if v.is_floating_point() else v for k, v in saved["weights"].items()
+}
 with writing(SHIPPED) as path:
     torch.save(saved, path)
 

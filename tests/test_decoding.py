@@ -25,7 +25,10 @@ class Table:
 
     def step(self, tokens, state):
         self.steps += 1
-        return self.logits[state["picture"], tokens], {"picture": state["picture"], "time": [state["time"][0] + 1]}
+        return self.logits[state["picture"], tokens], {
+            "picture": state["picture"],
+            "time": [state["time"][0] + 1],
+        }
 
     def score(self, picture, tokens):
         log_probs = self.logits[picture].log_softmax(-1)
@@ -50,7 +53,9 @@ def best_by_force(model, picture, max_len, length_penalty=0.0):
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0])
 def test_a_wide_beam_finds_the_best(length_penalty):
     model = Table()
-    tokens, scores = beam_search(model, memory(), BOS, EOS, beam=200, max_len=4, length_penalty=length_penalty)
+    tokens, scores = beam_search(
+        model, memory(), BOS, EOS, beam=200, max_len=4, length_penalty=length_penalty
+    )
     for picture in range(4):
         _, score, body = best_by_force(model, picture, 4, length_penalty)
         assert tokens[picture] == body
@@ -60,7 +65,10 @@ def test_a_wide_beam_finds_the_best(length_penalty):
 @pytest.mark.parametrize("seed", range(5))
 def test_beam_of_one_is_greedy(seed):
     model = Table(seed)
-    assert beam_search(model, memory(), BOS, EOS, beam=1, max_len=9)[0] == greedy(model, memory(), BOS, EOS, max_len=9)[0]
+    assert (
+        beam_search(model, memory(), BOS, EOS, beam=1, max_len=9)[0]
+        == greedy(model, memory(), BOS, EOS, max_len=9)[0]
+    )
 
 
 @pytest.mark.parametrize("beam", [1, 2, 3, 5])
@@ -87,8 +95,17 @@ def test_a_wider_beam_is_rarely_worse_and_scores_are_true():
 
 def test_length_penalty_lengthens():
     model = Table(1)
+
     def mean(penalty):
-        return sum(map(len, beam_search(model, memory(), BOS, EOS, beam=50, max_len=8, length_penalty=penalty)[0]))
+        return sum(
+            map(
+                len,
+                beam_search(model, memory(), BOS, EOS, beam=50, max_len=8, length_penalty=penalty)[
+                    0
+                ],
+            )
+        )
+
     assert mean(1.0) > mean(0.0)
 
 
@@ -122,11 +139,15 @@ def test_pictures_end_on_their_own():
 def test_samples_follow_the_probabilities():
     model = Table(2)
     many = torch.zeros(20000, 1)
-    tokens, scores = sample(model, many, BOS, EOS, max_len=1, generator=torch.Generator().manual_seed(0))
+    tokens, scores = sample(
+        model, many, BOS, EOS, max_len=1, generator=torch.Generator().manual_seed(0)
+    )
     first = torch.tensor([t[0] if t else EOS for t in tokens])
     seen = torch.bincount(first, minlength=V) / len(first)
     torch.testing.assert_close(seen, model.logits[0, BOS].softmax(-1), atol=0.015, rtol=0)
-    assert scores[0] == pytest.approx(model.logits[0, BOS].log_softmax(-1)[first[0]].item(), abs=1e-5)
+    assert scores[0] == pytest.approx(
+        model.logits[0, BOS].log_softmax(-1)[first[0]].item(), abs=1e-5
+    )
 
 
 def test_temperature_near_zero_is_greedy():
@@ -148,8 +169,10 @@ def test_filters():
 
 def test_the_same_generator_gives_the_same_sample():
     model = Table(4)
+
     def draw():
         return sample(model, memory(), BOS, EOS, generator=torch.Generator().manual_seed(7))
+
     assert draw() == draw()
 
 

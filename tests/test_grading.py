@@ -16,7 +16,7 @@ from coursekit.grading.sample_class import make_class
 GRADED = {"perfect": 9, "blank": 0, "wrong-int": 6, "wrong-two": 4, "noisy": 9, "exit": 2}
 NOISY = """\
 import sys, warnings
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 def double(x):
     warnings.warn("careful")
@@ -164,7 +164,9 @@ def test_grading_again_gives_the_same_and_may_name_students(rows, course):
     ]
 
 
-def test_a_class_without_folder_or_students_is_told(course, tmp_path):
+def test_a_class_without_assignment_folder_or_students_is_told(course, tmp_path):
+    with pytest.raises(CourseError, match="no assignment 'nothing'"):
+        grade("nothing", tmp_path / "nowhere", root=course)
     with pytest.raises(CourseError, match="no folder .*STUDENT/small/small.ipynb"):
         grade("small", tmp_path / "nowhere", root=course)
     (tmp_path / "empty").mkdir()

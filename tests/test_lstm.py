@@ -6,7 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from coursekit.errors import CourseError
-from coursekit.models.lstm import LSTMByHand, LSTMLanguageModel, ShowAndTell, caption_loss, lstm_step
+from coursekit.models.lstm import (
+    LSTMByHand,
+    LSTMLanguageModel,
+    ShowAndTell,
+    caption_loss,
+    lstm_step,
+)
 
 B, T, N, D, H, V = 3, 7, 4, 5, 6, 11
 

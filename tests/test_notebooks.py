@@ -1,6 +1,7 @@
 """Notebooks equal their text, hold no outputs, and assignments are what nbgrader builds."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,12 @@ def test_a_bank_of_answers_is_no_notebook(course):
 
 def test_nothing_but_the_notebook_lies_where_nbgrader_copies_from(course):
     assert [path.name for path in (course / "solutions/small").iterdir()] == ["small.ipynb"]
+
+
+def test_missing_jupytext_is_told(course, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    with pytest.raises(CourseError, match="needs jupytext: install"):
+        notebooks.build(root=course)
 
 
 def test_missing_text_is_told(tmp_path):

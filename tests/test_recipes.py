@@ -30,9 +30,20 @@ def test_a_run_learns_and_leaves_a_captioner(trained):
 
 def test_scores_have_the_published_names(trained):
     _, captioner, _ = trained
-    captions, scores = recipes.evaluate(captioner, datasets.load("scenes", "dev", count=8), meteor=False)
+    captions, scores = recipes.evaluate(
+        captioner, datasets.load("scenes", "dev", count=8), meteor=False
+    )
     assert len(captions) == 8
-    assert set(scores) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr", "fact_precision", "fact_recall"}
+    assert set(scores) == {
+        "Bleu_1",
+        "Bleu_2",
+        "Bleu_3",
+        "Bleu_4",
+        "ROUGE_L",
+        "CIDEr",
+        "fact_precision",
+        "fact_recall",
+    }
 
 
 @pytest.mark.parametrize("fine_tune", [False, True])
@@ -119,7 +130,10 @@ def test_caption_names_each_picture(trained, capsys, tmp_path):
     Image.new("RGB", (300, 200), "red").save(tmp_path / "a.png")
     Image.new("L", (10, 10)).save(tmp_path / "b.jpg")
     code, out, _ = run(capsys, "caption", trained[0], tmp_path / "a.png", tmp_path / "b.jpg")
-    assert code == 0 and [line.split(":")[0][-5:] for line in out.splitlines()[-2:]] == ["a.png", "b.jpg"]
+    assert code == 0 and [line.split(":")[0][-5:] for line in out.splitlines()[-2:]] == [
+        "a.png",
+        "b.jpg",
+    ]
 
 
 def test_doctor(capsys):
@@ -138,7 +152,10 @@ def test_bad_input_is_one_sentence_and_code_2(trained, capsys, tmp_path):
         (("train", "show-and-tell", "--size", "huge"), "no size 'huge'"),
         (("train", "show-and-tell", "--size", "gpu"), "needs a GPU"),
         (("train", "show-and-tell", "--size", "smoke", "--data", "poems"), "poems"),
-        (("train", "show-and-tell", "--size", "smoke", "--data", "flickr8k", "--root", tmp_path), "flickr8k"),
+        (
+            ("train", "show-and-tell", "--size", "smoke", "--data", "flickr8k", "--root", tmp_path),
+            "flickr8k",
+        ),
         (("train", "show-and-tell", "--size", "smoke", "--epochs", 0), "epochs"),
         (("evaluate", tmp_path / "none.pt"), "no checkpoint"),
         (("evaluate", bad(tmp_path, "cut.pt", checkpoint[:900])), "cut short"),
@@ -156,8 +173,13 @@ def test_bad_input_is_one_sentence_and_code_2(trained, capsys, tmp_path):
         if "gpu" in arguments and torch.cuda.is_available():
             continue
         before = sorted(tmp_path.rglob("*"))
-        code, _, err = run(capsys, *arguments, *(("--out", tmp_path / "o") if arguments[0] == "train" else ()))
+        code, _, err = run(
+            capsys, *arguments, *(("--out", tmp_path / "o") if arguments[0] == "train" else ())
+        )
         assert code == 2, arguments
-        assert words in err and err.startswith("coursekit: ") and err.count("\n") == 1, (arguments, err)
+        assert words in err and err.startswith("coursekit: ") and err.count("\n") == 1, (
+            arguments,
+            err,
+        )
         assert "Traceback" not in err
         assert sorted(tmp_path.rglob("*")) == before, arguments

@@ -20,8 +20,8 @@ def train():
 def test_pictures_are_the_recorded_bytes():
     pictures = scenes.Scenes("test", 20).images(range(20))
     captions = "\n".join(c for cs in scenes.Scenes("test", 20).captions for c in cs)
-    assert hashlib.sha256(pictures.numpy().tobytes()).hexdigest()[:16] == "PICTURES"
-    assert hashlib.sha256(captions.encode()).hexdigest()[:16] == "CAPTIONS"
+    assert hashlib.sha256(pictures.numpy().tobytes()).hexdigest()[:16] == "20c649503d3427ce"
+    assert hashlib.sha256(captions.encode()).hexdigest()[:16] == "c123767410d8f8fc"
 
 
 def test_shapes_and_types(train):
@@ -51,8 +51,19 @@ def test_wording_varies_but_agrees(train):
 @pytest.mark.parametrize(
     ("caption", "claimed"),
     [
-        ("two red boats at night", {("thing", "boat"), ("count", "boat", 2), ("colour", "boat", "red"), ("sky", "night")}),
-        ("a tiny kitten on the left", {("thing", "cat"), ("count", "cat", 1), ("size", "cat", "small"), ("place", "cat", "left")}),
+        (
+            "two red boats at night",
+            {("thing", "boat"), ("count", "boat", 2), ("colour", "boat", "red"), ("sky", "night")},
+        ),
+        (
+            "a tiny kitten on the left",
+            {
+                ("thing", "cat"),
+                ("count", "cat", 1),
+                ("size", "cat", "small"),
+                ("place", "cat", "left"),
+            },
+        ),
         ("under a blue sky", {("sky", "day")}),
         ("a a a red red", set()),
         ("", set()),

@@ -16,7 +16,9 @@ def test_argument_beats_variable_beats_hardware(monkeypatch):
     assert sizes.setup().size == "cpu"
 
 
-@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
 @pytest.mark.parametrize(("memory", "size"), [(15, "gpu"), (4, "cpu")])
 def test_a_gpu_is_used(monkeypatch, capability, dtype, memory, size):
     monkeypatch.delenv("COURSEKIT_SIZE", raising=False)

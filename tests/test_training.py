@@ -44,7 +44,9 @@ def test_it_learns_and_the_seed_decides():
     again, _ = run()
     other, _ = run(settings=replace(SETTINGS, seed=4))
     assert history.train_loss[-1] < 0.3 * history.train_loss[0]
-    assert torch.equal(weights(net), weights(again)) and not torch.equal(weights(net), weights(other))
+    assert torch.equal(weights(net), weights(again)) and not torch.equal(
+        weights(net), weights(other)
+    )
     assert not net.training
 
 
@@ -138,7 +140,13 @@ def test_accumulated_batches_equal_one_large_one():
     settings = replace(SETTINGS, epochs=1, weight_decay=0.0)
     large, small = net(), net()
     train(large, loss, lambda epoch: torch.arange(64).split(16), settings, quiet=True)
-    train(small, loss, lambda epoch: torch.arange(64).split(4), replace(settings, accumulate=4), quiet=True)
+    train(
+        small,
+        loss,
+        lambda epoch: torch.arange(64).split(4),
+        replace(settings, accumulate=4),
+        quiet=True,
+    )
     torch.testing.assert_close(weights(large), weights(small))
 
 
@@ -150,7 +158,13 @@ def test_a_short_last_group_is_not_thinned():
     settings = replace(SETTINGS, epochs=1, clip=1e9)
     large, small = net(), net()
     train(large, loss, lambda epoch: [torch.arange(16), torch.arange(16, 24)], settings, quiet=True)
-    train(small, loss, lambda epoch: torch.arange(24).split(8), replace(settings, accumulate=2), quiet=True)
+    train(
+        small,
+        loss,
+        lambda epoch: torch.arange(24).split(8),
+        replace(settings, accumulate=2),
+        quiet=True,
+    )
     torch.testing.assert_close(weights(large), weights(small))
 
 
@@ -165,7 +179,9 @@ def test_frozen_parameters_stay():
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     net = model()
     with pytest.raises(CourseError, match="lower learning rate"):
-        train(net, lambda m, b: loss(m, b) * float("nan"), batches, SETTINGS, out=tmp_path, quiet=True)
+        train(
+            net, lambda m, b: loss(m, b) * float("nan"), batches, SETTINGS, out=tmp_path, quiet=True
+        )
     assert not (tmp_path / CHECKPOINT).exists()
 
 
@@ -210,8 +226,17 @@ def test_two_processes_share_the_batches(tmp_path):
     (tmp_path / "two.py").write_text(TWO)
     here = os.path.dirname(__file__)
     found = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", tmp_path / "two.py"],
-        env=os.environ | {"TESTS": here, "OUT": str(tmp_path / "run"), "ACCELERATE_USE_CPU": "true"},
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            tmp_path / "two.py",
+        ],
+        env=os.environ
+        | {"TESTS": here, "OUT": str(tmp_path / "run"), "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
         timeout=300,

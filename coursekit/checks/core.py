@@ -72,7 +72,10 @@ def _crash(error):
     own = [f for f in frames if "coursekit" not in f.filename and "site-packages" not in f.filename]
     where = f" in line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
     message = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {message}{where}", "the code stopped with an error before it returned"
+    return (
+        f"{type(error).__name__}: {message}{where}",
+        "the code stopped with an error before it returned",
+    )
 
 
 def as_array(value, name):
@@ -111,7 +114,10 @@ def expect_close(got, expected, name, tolerance=1e-5, likely=None, mistakes=()):
     if difference.size == 0 or difference.max() <= tolerance:
         return
     for value, sentence in mistakes:
-        if np.shape(value) == array.shape and np.abs(array - as_array(value, name)).max() <= tolerance:
+        if (
+            np.shape(value) == array.shape
+            and np.abs(array - as_array(value, name)).max() <= tolerance
+        ):
             likely = sentence
     place = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
     at = f" at {list(place)}" if place else ""

@@ -66,7 +66,10 @@ def _inputs_and_targets(inputs, targets):
         TARGETS,
         "targets",
         mistakes=[
-            (INPUTS, "the targets are the inputs: the model would only learn to copy the word it is given"),
+            (
+                INPUTS,
+                "the targets are the inputs: the model would only learn to copy the word it is given",
+            ),
             (CAPTIONS, "the targets are not moved: position t must hold token t + 1"),
             (rolled, "roll brings <bos> round to the end: cut instead"),
             ([row[:-1] for row in rolled], "roll brings <bos> round to the end: cut instead"),
@@ -86,7 +89,7 @@ WORDS = [[[100 * b + 10 * t + e for e in range(5)] for t in range(6)] for b in r
 PICTURE = [[20, 17, 44, 45, 58], [6, 18, 37, 28, 60]]
 # The same with the mistake that the name tells
 BY_MEAN = [[14.3333333, 18, 37, 45, 51.3333333], [3.6666667, 19, 32, 33, 51.6666667]]
-BY_SUM = [[23, 14, 51, 55, 54], [0, 17, 36, 19, 55]]
+BY_SUM = [[23, 14, 51, 55, 54], [-9, 17, 36, 19, 55]]
 NO_BIAS = [[10, -3, 14, 5, 8], [-4, -2, 7, -12, 10]]
 FIRST_PLACE = [[11, 15, 35, 46, 50], [2, 24, 31, 26, 52]]
 
@@ -129,6 +132,8 @@ def picture_first(answer):
 def _run_picture_first(answer, given):
     try:
         return answer(*given)
+    except NotImplementedError:
+        raise
     except (TypeError, AttributeError) as error:
         if "max" not in str(error) and "tuple" not in str(error):
             raise
@@ -167,12 +172,16 @@ class _Toy:
     def step(self, tokens, state):
         if not isinstance(tokens, torch.Tensor) or tuple(tokens.shape) != (1,):
             shape = tuple(tokens.shape) if hasattr(tokens, "shape") else type(tokens).__name__
-            raise Wrong("step gets tokens of shape (1,)", shape, "wrap the word: torch.tensor([word])")
+            raise Wrong(
+                "step gets tokens of shape (1,)", shape, "wrap the word: torch.tensor([word])"
+            )
         place = int(state[0, 0])
         self.fed.append(int(tokens[0]))
         self.places.append(place)
         if len(self.fed) > 50:
-            raise Wrong("an end after <eos> or max_len words", "more than 50 steps", "the loop never ends")
+            raise Wrong(
+                "an end after <eos> or max_len words", "more than 50 steps", "the loop never ends"
+            )
         logits = torch.linspace(-0.4, 0.2, 7)[None]  # all near each other: a draw would stray
         # Negative throughout, and the chosen one largest but not so in absolute value
         logits = logits - 3
@@ -202,18 +211,31 @@ def say(answer):
     )
     endless = _Toy([4, 2, 4, 0])
     got = answer(endless, endless.memory, BOS, EOS, 4)
-    near = [([4, 2, 4], "one word too few: max_len words may be said"), ([4, 2, 4, 0, 0], "one word too many")]
-    expect_equal(got, [4, 2, 4, 0], "the words of a model that never ends, max_len = 4", mistakes=near)
+    near = [
+        ([4, 2, 4], "one word too few: max_len words may be said"),
+        ([4, 2, 4, 0, 0], "one word too many"),
+    ]
+    expect_equal(
+        got, [4, 2, 4, 0], "the words of a model that never ends, max_len = 4", mistakes=near
+    )
 
 
 def _looped(toy):
     """What was handed to the model, before what came of it: it tells more."""
     if toy.starts != 1:
-        raise Wrong("one call of start", f"{toy.starts} calls", "the picture is handed over once, before the loop")
+        raise Wrong(
+            "one call of start",
+            f"{toy.starts} calls",
+            "the picture is handed over once, before the loop",
+        )
     if toy.fed and toy.fed[0] != BOS:
         raise Wrong(f"the first step gets bos_id = {BOS}", toy.fed[0], "begin with bos_id")
     if len(toy.fed) > 1 and set(toy.fed) == {BOS}:
-        raise Wrong("each step gets the word just chosen", "<bos> at every step", "hand the chosen word back in")
+        raise Wrong(
+            "each step gets the word just chosen",
+            "<bos> at every step",
+            "hand the chosen word back in",
+        )
     if len(toy.places) > 1 and set(toy.places) == {0}:
         raise Wrong(
             "each step gets the state of the step before",
@@ -237,7 +259,9 @@ FACTS = [
 PRECISION = {"thing": 3 / 4, "colour": 2 / 4, "sky": 0.0, "count": 1 / 2}
 RECALL = {"thing": 3 / 4, "colour": 2 / 3, "sky": 0.0, "count": 1 / 3, "ground": 0.0}
 OF_PICTURES = {"thing": (1 + 0.5 + 1) / 3, "colour": (0 + 0.5 + 1) / 3, "sky": 0.0, "count": 1 / 2}
-ONE_POT = {"thing": 2 / 3, "colour": 2 / 3, "sky": 1.0, "count": 1.0}
+# The facts of all pictures in one set; the claims in one as well, or each on its own
+ONE_POT = {"thing": 2 / 3, "colour": 2 / 4, "sky": 1.0, "count": 1.0}
+FACTS_IN_ONE_POT = {"thing": 3 / 4, "colour": 2 / 4, "sky": 1.0, "count": 1.0}
 TRUE_COUNTS = {"thing": 3, "colour": 2, "count": 1}
 
 
@@ -246,15 +270,21 @@ def precision_by_kind(answer):
     """answer(claimed: list of sets, facts: list of sets) -> dict: kind -> share of its claims that are true."""
     got = answer([set(c) for c in CLAIMED], [set(f) for f in FACTS])
     if not isinstance(got, dict):
-        raise Wrong("a dict: kind → share", f"a {type(got).__name__}", "collect by claim[0], the kind")
+        raise Wrong(
+            "a dict: kind → share", f"a {type(got).__name__}", "collect by claim[0], the kind"
+        )
     got = {kind: float(share) for kind, share in got.items()}
     for wrong, why in (
         (RECALL, "this is recall, what part of the facts is told; divide by the number of claims"),
         (OF_PICTURES, "the mean over pictures; count over all pictures, and divide once"),
         (ONE_POT, "all pictures in one pot: a claim must be true of its own picture"),
+        (FACTS_IN_ONE_POT, "all facts in one pot: a claim must be true of its own picture"),
         (TRUE_COUNTS, "these are counts of true claims: divide by the number of claims"),
         ({k: 100 * v for k, v in PRECISION.items()}, "per cent; give shares from 0 to 1"),
-        ({k: 1 - v for k, v in PRECISION.items()}, "the share that is false; give the share that is true"),
+        (
+            {k: 1 - v for k, v in PRECISION.items()},
+            "the share that is false; give the share that is true",
+        ),
     ):
         if got.keys() == wrong.keys() and all(abs(got[k] - wrong[k]) < 1e-6 for k in got):
             raise Wrong(_shares(PRECISION), _shares(got), why)
@@ -262,7 +292,9 @@ def precision_by_kind(answer):
         why = "a kind whose claims are all false has the share 0, and belongs in the result"
         raise Wrong(f"the kinds {sorted(PRECISION)}", f"without {sorted(missing)}", why)
     if more := got.keys() - PRECISION.keys():
-        raise Wrong(f"the kinds {sorted(PRECISION)}", f"also {sorted(more)}", "only kinds that are claimed")
+        raise Wrong(
+            f"the kinds {sorted(PRECISION)}", f"also {sorted(more)}", "only kinds that are claimed"
+        )
     for kind, share in PRECISION.items():
         expect_close(got[kind], share, f"the share of {kind}", 1e-6)
 

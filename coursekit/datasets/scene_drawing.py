@@ -4,7 +4,10 @@ import numpy as np
 
 SIDE = 64  # pixels
 HORIZON = 28  # first row of the ground
-BIG, SMALL = 21, 14  # height of a thing in pixels; much smaller ones a small CNN does not learn to see
+BIG, SMALL = (
+    21,
+    14,
+)  # height of a thing in pixels; much smaller ones a small CNN does not learn to see
 
 COLOURS = {
     "red": (214, 40, 40),

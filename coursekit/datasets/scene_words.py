@@ -70,6 +70,7 @@ class Dice:
 
 
 def plural(name):
+    """The plural of a thing's name: all of them take an s."""
     return name + "s"
 
 

@@ -10,7 +10,17 @@ from coursekit.datasets.base import CaptionSet
 from coursekit.datasets.scene_words import COLOUR_NAMES, FLYING, NAMES, Dice, claims, describe
 from coursekit.errors import CourseError
 
-__all__ = ["ALL_FACTS", "Scene", "Scenes", "Thing", "claims", "draw", "fact_table", "make_scene", "scene_captions"]
+__all__ = [
+    "ALL_FACTS",
+    "Scene",
+    "Scenes",
+    "Thing",
+    "claims",
+    "draw",
+    "fact_table",
+    "make_scene",
+    "scene_captions",
+]
 
 THINGS = tuple(NAMES)
 SPLITS = {"train": 6000, "dev": 500, "test": 500, "unseen": 500}
@@ -178,7 +188,9 @@ class Scenes(CaptionSet):
     def __init__(self, split="train", count=None, seed=0):
         if split not in SPLITS:
             raise CourseError(f"Scenes have no split '{split}': choose one of {', '.join(SPLITS)}.")
-        self.split, self.seed = split, seed
+        if count is not None and count < 1:
+            raise CourseError(f"The count of pictures is 1 or more, not {count}.")
+        self.seed = seed
         keys = [f"{seed}/{split}/{i}" for i in range(SPLITS[split] if count is None else count)]
         self.scenes = [make_scene(key, unseen=split == "unseen") for key in keys]
         captions = [scene_captions(s, key) for s, key in zip(self.scenes, keys, strict=True)]

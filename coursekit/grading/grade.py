@@ -60,10 +60,10 @@ def grade(name, submitted=None, students=None, *, root=None, class_folder=None, 
     Raises CourseError if there is no such assignment, folder or student at all.
     """
     root = Path(root) if root else course_root()
+    full = autograded_points(built_solution(name, root))
     class_folder = _class_folder(root, class_folder)
     handed_in = _collect(name, submitted, students, class_folder)
     with surroundings():
-        full = autograded_points(built_solution(name, root))
         register(name, root=root, class_folder=class_folder)
     api = connect(settings(root, class_folder))
     bar = tqdm(sorted(handed_in.items()), desc=name, unit="student", disable=not progress or None)

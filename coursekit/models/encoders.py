@@ -129,8 +129,7 @@ class TorchvisionEncoder(nn.Module):
         pixels = images.to(self.mean.dtype) / 255
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
         pixels = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
-            places, pooled = self.backbone(pixels)
+        places, pooled = self.backbone(pixels)
         return places if self.grid else pooled  # (B, N, D)
 
     @torch.no_grad()

@@ -48,7 +48,9 @@ def _recurrent(cell, input_size, hidden_size, layers=1, dropout=0.0):
         return LSTMByHand(input_size, hidden_size)
     kinds = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM, "library": nn.LSTM}
     if cell not in kinds:
-        raise CourseError(f"There is no cell '{cell}': choose one of {', '.join([*kinds, 'by_hand'])}.")
+        raise CourseError(
+            f"There is no cell '{cell}': choose one of {', '.join([*kinds, 'by_hand'])}."
+        )
     return kinds[cell](input_size, hidden_size, layers, batch_first=True, dropout=dropout)
 
 
@@ -61,7 +63,9 @@ class LSTMLanguageModel(nn.Module):
         super().__init__()
         self.hidden_dim, self.layers, self.cell = hidden_dim, layers, cell
         self.embedding = nn.Embedding(vocab_size, embed_dim)
-        self.recurrent = _recurrent(cell, embed_dim, hidden_dim, layers, dropout if layers > 1 else 0.0)
+        self.recurrent = _recurrent(
+            cell, embed_dim, hidden_dim, layers, dropout if layers > 1 else 0.0
+        )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden_dim, vocab_size)
 
@@ -118,7 +122,9 @@ class ShowAndTell(LSTMLanguageModel):
         if image_as not in ("input", "state"):
             raise CourseError(f"A picture cannot enter as '{image_as}': choose 'input' or 'state'.")
         self.image_as = image_as
-        self.from_image = nn.Linear(memory_dim, embed_dim if image_as == "input" else 2 * hidden_dim)
+        self.from_image = nn.Linear(
+            memory_dim, embed_dim if image_as == "input" else 2 * hidden_dim
+        )
 
     def start(self, memory):
         """The state after seeing the picture and before any token. memory (B, N, D)."""
