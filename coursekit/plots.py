@@ -207,13 +207,20 @@ def bars(values, title, x, colours=None, digits=3):
     axes.bar_label(drawn, labels=[f"{n:.{digits}g}" for n in numbers], padding=4)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.set(title=title, xlabel=x)
+    axes.set(xlabel=x)
+    # Left of the names, which may be long
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes.margins(x=0.12)
     return figure
 
 
-def heat(matrix, title, rows=None, columns=None, x="", y="", label="", low=None, high=None):
-    """A matrix as colours.  rows, columns: names along its sides.  label: what the colours show."""
+def heat(
+    matrix, title, rows=None, columns=None, x="", y="", label="", low=None, high=None, digits=None
+):
+    """A matrix as colours.  rows, columns: names along its sides.  label: what the colours show.
+
+    digits: decimals of the numbers written into the squares; None writes none.
+    """
     matrix = np.asarray(matrix)
     figure, axes = panels(height=1.4 + 0.26 * len(matrix))
     image = axes.imshow(matrix, aspect="auto", vmin=low, vmax=high)
@@ -223,9 +230,18 @@ def heat(matrix, title, rows=None, columns=None, x="", y="", label="", low=None,
     if columns is not None:
         slanted = dict(rotation=40, ha="right", rotation_mode="anchor")
         axes.set_xticks(range(len(columns)), columns, **slanted)
+    if digits is not None:
+        _numbers(axes, image, matrix, digits)
     axes.set(title=title, xlabel=x, ylabel=y)
     figure.colorbar(image, ax=axes, label=label, pad=0.02)
     return figure
+
+
+def _numbers(axes, image, matrix, digits):
+    """Writes each value into its square, white on dark colours."""
+    for (i, j), value in np.ndenumerate(matrix):
+        colour = "black" if image.norm(value) > 0.6 else "white"
+        axes.text(j, i, f"{value:.{digits}f}", ha="center", va="center", fontsize=8.5, color=colour)
 
 
 def stories(images, told, title, size=1.5):

@@ -122,8 +122,10 @@ class ShowAndTell(LSTMLanguageModel):
         if image_as not in ("input", "state"):
             raise CourseError(f"A picture cannot enter as '{image_as}': choose 'input' or 'state'.")
         self.image_as = image_as
-        self.from_image = nn.Linear(
-            memory_dim, embed_dim if image_as == "input" else 2 * hidden_dim
+        # Features far from zero saturate the LSTM: without the norm, colours bind to things epochs later
+        self.from_image = nn.Sequential(
+            nn.LayerNorm(memory_dim),
+            nn.Linear(memory_dim, embed_dim if image_as == "input" else 2 * hidden_dim),
         )
 
     def start(self, memory):
