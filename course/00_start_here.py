@@ -61,7 +61,7 @@ print(f"and it has {size:,} numbers to say it with")
 # %%
 from coursekit import doctor
 
-doctor.examine();
+problems = doctor.examine()
 
 # %% [markdown]
 # If a line says *missing*, it also says what to do; all else is optional. The lines *size*, *device*
@@ -129,7 +129,7 @@ def count_words(captions):
 
 
 from coursekit.checks import lesson_00 as check
-check.count_words(count_words);
+check.count_words(count_words)
 
 # %% [markdown]
 # <details><summary>Hint 1: where are the words?</summary>
@@ -165,7 +165,7 @@ def count_words_wrongly(captions):
     return counts
 
 
-check.count_words(count_words_wrongly);
+check.count_words(count_words_wrongly)
 
 # %% [markdown]
 # *Expected*, *got*, and the *likely* mistake: every check of the course speaks in this form. The
@@ -291,7 +291,7 @@ machine = captioner.caption(test_set.images(range(len(test_set))))
 rows = {"grammar, anew": again, "the machine": machine, "wrong picture": again[1:] + again[:1]}
 graded = {name: grade(captions) for name, captions in rows.items()}
 names = ("Bleu_4", "fact_precision", "fact_recall")
-bars = {f"{row}: {name}": graded[row][name] for name in names for row in rows}
+bars = {f"{name}: {row}": graded[row][name] for name in names for row in rows}
 colours = [plots.GREEN, plots.BLUE, plots.GREY] * len(names)
 plots.show(
     plots.bars(bars, "Between the ceiling and the floor", "score, from 0 to 1", colours),
@@ -308,19 +308,22 @@ plots.show(
 #
 # ## 9. The picture that stays
 #
-# One scene, its five captions, and what each model of the course says of it. Today one line is filled;
-# the others you will write.
+# One scene, its five captions, and what each model of the course says of it. A false word would be
+# red: proof again, word by word. Today one line is filled; the others you will write.
+
 
 # %%
-told = [(f"caption {k + 1}", caption.split(), [False] * len(caption.split()))
-        for k, caption in enumerate(test_set.captions[ours])]
-machine_says = machine[ours].split()
-lies = [claims(" ".join(machine_says[: t + 1])) - scene.facts() for t in range(len(machine_says))]
-new_lie = [len(lies[t]) > len(lies[t - 1] if t else ()) for t in range(len(lies))]
-told += [("Show and Tell (03)", machine_says, new_lie)]
-for name in ("attention (05)", "GPT-2 prefix (07)", "ViT-GPT2 (08)"):
-    told.append((name, ["…"], [False]))
-told = [(f"{label:18}", words, wrong) for label, words, wrong in told]
+def false_words(caption, facts):
+    """For each word: without it, would the caption claim something false less, and nothing true less?"""
+    words, said = caption.split(), claims(caption)
+    without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
+    return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]
+
+
+told = {f"caption {k + 1}": caption for k, caption in enumerate(test_set.captions[ours])}
+told["Show and Tell (03)"] = machine[ours]
+told |= dict.fromkeys(("attention (05)", "GPT-2 prefix (07)", "ViT-GPT2 (08)"), "…")
+told = [(f"{name:18}", c.split(), false_words(c, scene.facts())) for name, c in told.items()]
 plots.show(
     plots.stories([picture], [told], "One scene, its five captions, and the course", size=2.0),
     alt="Our scene with its five captions and the captioner's, " + machine[ours] + "; three lines "

@@ -115,7 +115,7 @@ example = next(c for c in held_out if c.startswith(SKIES) and len(words(c)) in r
 rows = {f"{n}-gram": surprise(smooth, n, example) for n in (1, 2, 4)}
 plots.show(
     plots.heat(list(rows.values()), "The more words it sees, the less surprises it", list(rows),
-               [*words(example), "(end)"], label="surprise (nats)", low=0, high=6),
+               [*words(example), "(end)"], label="surprise (nats)", low=0, high=6, digits=1),
     alt=f"Surprise of a 1-gram, 2-gram and 4-gram at each word of '{example}'. The 1-gram is surprised "
     "everywhere; the 4-gram knows the inside of phrases, but not the first words and not the end.",
 )  # fmt: skip
@@ -257,6 +257,7 @@ def batches(lists, size, sort=True):
         yield pad([lists[i] for i in group], PAD)[0].to(here.device)
 
 
+# %%
 torch.manual_seed(0)
 random.seed(0)
 kinds = {"drawn at random": False, "of like length": True}
@@ -264,15 +265,16 @@ drawn = {name: list(batches(token_lists, 48, sort)) for name, sort in kinds.item
 figure, axes = plots.panels(1, 2, height=3.2, sharey=True)
 for ax, (name, each) in zip(axes, drawn.items(), strict=True):
     waste = sum(int((b == PAD).sum()) for b in each) / sum(b.numel() for b in each)
-    ax.imshow((each[0] == PAD).cpu(), cmap="Blues", aspect="auto", interpolation="nearest")
+    worst = max(each, key=lambda b: int((b == PAD).sum()))
+    ax.imshow((worst == PAD).cpu(), cmap="Blues", aspect="auto", interpolation="nearest")
     ax.grid(visible=False)
-    ax.set(title=f"{name}: {waste:.0%} padding", xlabel="token", ylabel="caption of a batch")
-plots.show(figure, alt="Two batches of 48 captions; padding is dark. Drawn at random, a large part "
-           "of the rectangle is padding; with captions of like length there is almost none.")  # fmt: skip
+    ax.set(title=f"{name}: {waste:.0%} padding", xlabel="token", ylabel="caption of the worst batch")
+plots.show(figure, alt="The batch of 48 captions with most padding, in dark, of either kind. Drawn at "
+           "random, most of it is padding; with captions of like length, far less.")  # fmt: skip
 
 # %% [markdown]
-# The titles give the share over all batches. One long caption makes 47 others long, and the network
-# computes every dark square for nothing. **Length buckets** cure it: sort, cut into batches, then
+# The titles give the share over all batches; the pictures show the worst one. A long caption makes 47
+# others long, and the network computes every dark square for nothing. **Length buckets** cure it: sort, cut into batches, then
 # shuffle the batches. (Forget the last shuffle, and the model reads only short captions for a while,
 # then only long ones.)
 #
@@ -404,11 +406,13 @@ def nats_a_token(model, lists):
     return total / count
 
 
+# %%
 def train(model, epochs, loss_of=caption_loss, sort=True, rate=2e-3):
     """Trains in place; returns the held-out loss after each epoch."""
     steps = epochs * math.ceil(len(token_lists) / 48)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    slower = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total_iters=steps)
+    full_then_down = [min(1.0, 2.5 * (1 - step / steps)) for step in range(steps + 1)]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, full_then_down.__getitem__)
     curve = []
     for _ in range(epochs):
         for tokens in batches(token_lists, 48, sort):
@@ -417,7 +421,7 @@ def train(model, epochs, loss_of=caption_loss, sort=True, rate=2e-3):
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # one wild batch cannot ruin all
             optimizer.step()
-            slower.step()
+            schedule.step()
         curve.append(nats_a_token(model, dev_lists))
     return curve
 
@@ -516,6 +520,7 @@ def read(model, beginning):
     return logits, state
 
 
+# %%
 @torch.no_grad()
 def finish(model, beginning, temperature=1.0, most=30):
     """A sentence that begins so, drawn word by word."""
@@ -579,6 +584,7 @@ def sky_again(texts):
     return sum(sum(c.count(sky) for sky in SKIES) > 1 for c in begun) / max(1, len(begun))
 
 
+# %%
 rng, many = random.Random(0), torch.zeros(settings["drawn"], 1, device=here.device)
 shares = {"the captions": sky_again(captions)}
 shares["4-gram"] = sky_again([speak_n_gram(4, rng) for _ in range(settings["drawn"])])
@@ -588,7 +594,8 @@ for cell, model in models.items():
     shares[cell.upper()] = sky_again([tokenizer.decode(tokens) for tokens in said])
 plots.show(
     plots.bars({k: 100 * v for k, v in shares.items()}, "Who forgets the sky?", digits=2,
-               x="sentences that begin with a sky and name another (%)"),
+               x="sentences that begin with a sky and name another (%)",
+               colours=[plots.GREY, plots.GREY, plots.BLUE, plots.RED]),
     alt="Share of sentences that name the sky a second time: "
     + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()),
 )  # fmt: skip
@@ -610,7 +617,7 @@ for cell, model in models.items():
     rows[cell.upper()] = (-log_p.gather(-1, said[:, 1:, None]))[0, :, 0].cpu()
 plots.show(
     plots.heat([list(map(float, r)) for r in rows.values()], "The LSTM expects the end", list(rows),
-               [*words(example), "(end)"], label="surprise (nats)", low=0, high=4),
+               [*words(example), "(end)"], label="surprise (nats)", low=0, high=4, digits=1),
     alt="Surprise of 4-gram, RNN and LSTM at each word of the same caption. At the end: "
     + ", ".join(f"{name} {float(row[-1]):.2f} nats" for name, row in rows.items()),
 )  # fmt: skip
@@ -650,7 +657,7 @@ before = {"RNN": fresh("rnn"), "LSTM": fresh("lstm"), "LSTM, f open": open_gate}
 after = {cell.upper(): model for cell, model in models.items()}
 
 # %%
-colours = {"RNN": plots.RED, "LSTM": plots.BLUE, "LSTM, f open": plots.GREEN}
+colours = {"RNN": plots.BLUE, "LSTM": plots.RED, "LSTM, f open": plots.GREEN}
 figure, axes = plots.panels(1, 2, height=3.6, sharey=True)
 for ax, title, group in zip(axes, ("before training", "after training"), (before, after), strict=True):
     for name, model in group.items():

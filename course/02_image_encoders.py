@@ -26,10 +26,10 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(pictures=96, epochs=2, album=90, exam=40, side=64, labels=(10, 20, 40), steps=4, walk=6, seed=0),
-    cpu=dict(pictures=2400, epochs=6, album=900, exam=400, side=96, labels=(40, 160, 600), steps=80, walk=30, seed=0),
-    gpu=dict(pictures=6000, epochs=10, album=2400, exam=500, side=224, labels=(40, 160, 640, 1600), steps=200, walk=30, seed=0),
-)  # fmt: skip
+    smoke=dict(pictures=96, epochs=2, album=90, exam=40, side=64, labels=(10, 40), steps=4, walk=6),
+    cpu=dict(pictures=2400, epochs=6, album=900, exam=400, side=96, labels=(40, 160, 600), steps=80, walk=30),
+    gpu=dict(pictures=6000, epochs=10, album=2400, exam=500, side=224, labels=(40, 160, 640, 1600), steps=200, walk=30),
+) | dict(seed=0)  # fmt: skip
 
 # %% [markdown]
 # At size `smoke` everything runs and nothing is learned: read the text beside `cpu` or `gpu`.
@@ -55,9 +55,9 @@ exam = Scenes("test", settings["exam"])
 album_images, exam_images = (each.images(range(len(each))) for each in (album, exam))
 album_facts, exam_facts = fact_table(album), fact_table(exam)  # (len, F) of 0 and 1
 
-told = [[" ".join(map(str, fact)) for fact in sorted(album.scenes[i].facts(), key=str)] for i in range(4)]
+told = [[" ".join(map(str, f)) for f in sorted(s.facts(), key=str)] for s in album.scenes[:4]]
 plots.show(
-    plots.show_pictures(album_images[:4], told, title="Everything that is true of four scenes", size=2.4),
+    plots.show_pictures(album_images[:4], told, title="All that is true of four scenes", size=2.4),
     alt="Four drawn scenes, and under each the list of its facts: sky, ground, things, colours, "
     "counts, sizes and places.",
 )
@@ -90,7 +90,8 @@ figure, axes = plots.panels(1, 4, width=9.6, height=2.7)
 axes[0].imshow(picture[0].permute(1, 2, 0))
 for each, response in zip(axes[1:], responses, strict=True):
     each.imshow(response, cmap="PuOr", vmin=-0.5, vmax=0.5)
-for each, name in zip(axes, ["the picture", "upright edges", "level edges", "redness"], strict=True):
+names = ("the picture", "upright edges", "level edges", "redness")
+for each, name in zip(axes, names, strict=True):
     each.set_title(name)
     each.axis("off")
 plots.show(figure, alt="A scene and three maps of it: one lights up at upright edges, one at level "
@@ -116,7 +117,9 @@ untrained = SmallCNN().eval()
 depths = (3, 4, 5, 6, 7)  # the first layer comes with BatchNorm and ReLU
 for layer, depth in enumerate(depths, start=1):
     _, channels, side, _ = untrained.layers[:depth](picture * 2 - 1).shape
-    print(f"after layer {layer}: {channels:3} maps of {side:2} x {side:2} = {channels * side**2:6,} numbers")
+    print(
+        f"layer {layer}: {channels:3} maps of {side:2} x {side:2}, {channels * side**2:6,} numbers"
+    )
 print("the encoder:", tuple(album_images[:1].shape), "→", tuple(untrained(album_images[:1]).shape))
 
 # %% [markdown]
@@ -294,7 +297,8 @@ def train_cnn(pool, images, facts, batch=16):
 
 
 pools = {"max": lambda memory: memory.amax(1), "mean": lambda memory: memory.mean(1)}
-images, facts = train_set.images(range(len(train_set))).to(here.device), fact_table(train_set).to(here.device)
+images = train_set.images(range(len(train_set))).to(here.device)
+facts = fact_table(train_set).to(here.device)
 trained = {name: train_cnn(pool, images, facts) for name, pool in pools.items()}
 
 # %%
@@ -313,7 +317,8 @@ for kind in KINDS:
     print(f"{kind:7}", *(f"{name} {scores[kind]:.2f}  " for name, scores in last.items()))
 goal = last["mean"]["thing"]
 seen = next(seen for seen, scores in trained["max"][1] if scores["thing"] >= goal)
-print(f"things at F1 {goal:.2f}: mean after {trained['mean'][1][-1][0]:,} pictures, max after {seen:,}")
+total = trained["mean"][1][-1][0]
+print(f"things reach {goal:.2f} by the mean after {total:,} pictures, by the max after {seen:,}")
 
 # %% [markdown]
 # Two findings in one figure. **The order:** sky and ground are there almost at once, since hundreds
@@ -354,15 +359,19 @@ for row, kind in zip(axes, ("thing", "size", "colour", "sky"), strict=True):
         each.plot(16 * x + 1.5, 16 * y + 1.5, "o", ms=15, mfc="none", mec=plots.PINK, mew=2.5)
         each.axis("off")
     name = " ".join(map(str, ALL_FACTS[columns[kind][fact]]))
-    row[0].set_title(f"feature {feature} answers to “{name}” (correlation {own.max():.2f})", fontsize=10)
+    name = f"feature {feature} answers to “{name}” (correlation {own.max():.2f})"
+    title = row[0].set_title(name, fontsize=10)
+    title.set_in_layout(False)  # or the first column grows as wide as its title
+    row[1].set_title(" ", fontsize=10)
 plots.show(figure, alt="Four rows of six scenes, each row the pictures that excite one feature most; all "
            "six show the same fact. A ring marks the place that answered.")  # fmt: skip
 
 # %% [markdown]
 # Nobody told a *feature* what to mean; the network found these for itself, since they help to answer.
 # A feature for a thing does not care about the sky, and its ring lies on the thing or beside it: a
-# place sees far beyond its own sixteenth. Look closely at the last row. Is it really the *sky* that
-# this feature waits for? A feature need not mean what we name it by; the correlation says how far.
+# place sees far beyond its own sixteenth. Mind the correlations: a thing, its size or a sky can fill a feature
+# of its own. The colour *of a thing* does so less well: there are 96 such pairs and 256 features,
+# so several of them share the work.
 #
 # ## 6. Eyes that others trained
 #
@@ -381,22 +390,22 @@ from coursekit.models.encoders import TorchvisionEncoder
 def with_random_weights():
     """MobileNet-V2 as drawn by lot; its BatchNorm sees one batch, or 52 layers would mute the signal."""
     torch.manual_seed(settings["seed"])
-    encoder = TorchvisionEncoder("mobilenet_v2", None, image_size=settings["side"]).to(here.device)
+    encoder = TorchvisionEncoder("mobilenet_v2", None, image_size=settings["side"])
     for layer in encoder.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0  # believe the last batch
     encoder.backbone.train()
-    encoder(album_images[:64].to(here.device))
+    encoder(album_images[:64])
     return encoder.eval()
 
 
 try:
-    mobilenet = TorchvisionEncoder("mobilenet_v2", "IMAGENET1K_V1", image_size=settings["side"]).to(here.device)
+    mobilenet = TorchvisionEncoder("mobilenet_v2", "IMAGENET1K_V1", image_size=settings["side"])
     origin = "ImageNet"
 except CourseError as error:
     print(error, end="\n\n")
     mobilenet, origin = with_random_weights(), "random"
-print(f"MobileNet-V2 with {origin} weights, D = {mobilenet.dim}")
+print(f"MobileNet-V2 with {origin} weights, D = {mobilenet.to(here.device).dim}")
 
 # %% [markdown]
 # **Which weights do you have?** With *ImageNet* weights, what follows shows how far knowledge of
@@ -433,6 +442,7 @@ for name, encoder in {"SmallCNN": SmallCNN(), "MobileNet-V2": trainable}.items()
         costs[f"{name}, frozen"] = milliseconds(lambda e=encoder.eval(): e(batch), 16)
 del trainable, encoder
 
+
 # %%
 def features(dataset):
     """MobileNet's vectors of a data set (len, 1280), from a file if they have been computed before."""
@@ -443,10 +453,12 @@ def features(dataset):
 for turn in ("first", "second"):
     started = time.perf_counter()
     seen_by_mobilenet = features(album), features(exam)
-    print(f"{turn} call: {time.perf_counter() - started:.2f} s for {len(album) + len(exam)} pictures")
+    print(f"{turn} call for both sets: {time.perf_counter() - started:.2f} s")
 some = torch.randperm(len(album))[:64]
 costs["any encoder, kept features"] = milliseconds(lambda: seen_by_mobilenet[0][some], 64, 50)
-figure = plots.bars(costs, "Training an encoder along costs most", "ms a picture and epoch (log scale)")
+figure = plots.bars(
+    costs, "Looking is dear, reading is cheap", "ms a picture (log scale)", digits=2
+)
 figure.axes[0].set_xscale("log")
 plots.show(figure, alt="Bars on a log scale, milliseconds a picture: training an encoder along costs "
            "most, running it frozen less, reading kept features thousands of times less.")  # fmt: skip
@@ -505,6 +517,7 @@ check.nearest(nearest)
 #
 # Four kinds of vector compete; the first is no network at all, just the picture shrunk to 8 × 8.
 # **Predict** for each: what will the neighbours share with the picture?
+
 
 # %%
 def shrunk(images):
@@ -567,16 +580,18 @@ for name, found in nearest_five.items():
 # **can a straight line read it off?** A *linear probe* is one linear layer trained on frozen vectors.
 # If it finds a fact, the fact was there in plain form; a probe is too weak to have computed it.
 
+
 # %%
 def linear_probe(vectors, facts, steps=100):
     """One linear layer fitted to vectors (n, D) and facts (n, F); returns vectors → logits."""
     mean, std = vectors.mean(0), vectors.std(0) + 1e-6
     layer = nn.Linear(vectors.shape[1], facts.shape[1])
     nn.init.zeros_(layer.weight)
-    layer.bias.data = torch.logit(facts.mean(0).clamp(0.005, 0.995))  # begin with how often it is true
+    layer.bias.data = torch.logit(facts.mean(0).clamp(0.005, 0.995))  # how often each is true
     optimizer = torch.optim.AdamW(layer.parameters(), 0.02, weight_decay=0.3)
     for _ in range(steps):
-        loss = F.binary_cross_entropy_with_logits(layer((vectors - mean) / std), facts, reduction="none")
+        logits = layer((vectors - mean) / std)
+        loss = F.binary_cross_entropy_with_logits(logits, facts, reduction="none")
         optimizer.zero_grad()
         loss.sum(1).mean().backward()
         optimizer.step()
@@ -590,26 +605,30 @@ left = {name: f1(probes[name](asked), exam_facts) for name, (_, asked) in vector
 
 # %%
 table = [[scores[kind] for kind in KINDS] for scores in left.values()]
-figure = plots.heat(table, "What a straight line can read off", list(left), KINDS, label="F1", low=0, high=1)
+title = "What a straight line can read off"
+figure = plots.heat(table, title, list(left), KINDS, label="F1", low=0, high=1)
 for y, row in enumerate(table):
     for x, value in enumerate(row):
-        figure.axes[0].text(x, y, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
+        colour = "white" if value < 0.6 else "black"
+        figure.axes[0].text(x, y, f"{value:.2f}", ha="center", va="center", color=colour)
 plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns seven kinds of fact. "
            "All read sky and ground; only the trained networks read the rest well.")  # fmt: skip
 
 # %% [markdown]
 # Read it by columns. *Sky* and *ground* are plain even in 192 pixels. *Things* and what builds on them have
 # to be learned. Now by rows: the network of section 4 falls off along the order in which it learned, and the
-# shipped one has filled most of that in, colours and counts last. Compare section 4 with its own
-# final scores, too: the probe reads places and colours that its own head did not yet dare to claim.
-# **Features come first, answers later.**
+# shipped one has filled nearly all of that in, counts last: the maximum says that there is a balloon, not
+# how many. Compare section 4 with its own final scores, too: the probe reads places and colours
+# that its own head did not yet dare to claim. **Features come first, answers later.**
 #
 # So training only ever adds? Here is a question that no fact of ours ever asked.
 # **Where is the sun, or the moon: in the left half of the sky, or in the right?** A bright disc, in
 # three pictures of four. **Predict** who answers best: pixels, untrained network, trained network?
 
 # %%
-dry = {data.split: [i for i, s in enumerate(data.scenes) if s.sky != "rain"] for data in (album, exam)}
+dry = {}
+for data in (album, exam):
+    dry[data.split] = [i for i, scene in enumerate(data.scenes) if scene.sky != "rain"]
 
 
 def sun_right(scene):
@@ -645,8 +664,8 @@ plots.show(plots.bars(sun, "Where is the sun?", "share of right answers"),
 
 # %% [markdown]
 # The table is turned upside down. What lies open in the pixels, training has all but **erased** from the
-# pooled vector, since none of its questions needed it: the best network of the table hardly beats
-# *always the same answer*. The untrained one knows nothing, but has at least thrown less away.
+# pooled vector, since none of its questions needed it: the best network of the table does about
+# as well as *always the same answer*. The untrained one knows nothing, but has at least thrown less away.
 #
 # The last row but one tells where a part of it went: from all sixteen places, before pooling, more can
 # be read. The maximum says *that* there is a sun, and forgets *which place* said so. This is why lesson 05
@@ -675,6 +694,7 @@ def learn(question, labels, encoder, rate):
     """Trains encoder and head on the first `labels` answers; returns the share right on the exam."""
     torch.manual_seed(settings["seed"])
     wanted, head = answers(album, question).to(here.device), nn.Linear(256, 1).to(here.device)
+    encoder = encoder.to(here.device).requires_grad_(True)
     groups = [dict(params=encoder.parameters(), lr=rate), dict(params=head.parameters(), lr=2e-3)]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     for _ in range(settings["steps"]):
@@ -697,8 +717,8 @@ def learn_frozen(question, labels):
 
 ways = {
     "frozen": learn_frozen,
-    "fine-tuned": lambda q, n: learn(q, n, scene_encoder().requires_grad_(True).to(here.device), 1e-3),
-    "from scratch": lambda q, n: learn(q, n, SmallCNN().to(here.device), 2e-3),
+    "fine-tuned": lambda question, labels: learn(question, labels, scene_encoder(), 1e-3),
+    "from scratch": lambda question, labels: learn(question, labels, SmallCNN(), 2e-3),
 }
 
 # %%
@@ -712,7 +732,7 @@ for each, (title, question) in zip(axes, questions.items(), strict=True):
         spent[way] += time.perf_counter() - started
         each.plot(settings["labels"], right, marker="o", label=way)
     often = answers(exam, question).mean().item()
-    each.axhline(max(often, 1 - often), color=plots.GREY, linestyle="--", linewidth=1.3, label="same answer")
+    each.axhline(max(often, 1 - often), color=plots.GREY, ls="--", lw=1.3, label="same answer")
     each.set(title=title, xlabel="labelled pictures", xscale="log", ylim=(0.4, 1.02))
     each.set_xticks(settings["labels"], settings["labels"])
     each.minorticks_off()
@@ -722,7 +742,7 @@ plots.show(figure, alt="Two panels over the number of labels. For the toy the fr
            "the first labels on and scratch stays behind; for the sun the frozen one stays near guessing "
            "while the two that learn rise.")  # fmt: skip
 for way, seconds in spent.items():
-    print(f"{way:13} {seconds / len(questions) / len(settings['labels']):6.2f} s a question and label count")
+    print(f"{way:13} {seconds / 2 / len(settings['labels']):6.2f} s a training")
 
 # %% [markdown]
 # Two panels, two winners. For the toy the knowledge is there and only needs a name: **frozen** does as
@@ -765,8 +785,9 @@ def watch(training):
 
 
 runs = {"in train() mode": watch(True), "in eval() mode": watch(False)}
+curves = {name: curve for name, (_, curve) in runs.items()}
 plots.show(
-    plots.lines({name: curve for name, (_, curve) in runs.items()}, "Called in train() mode, a frozen encoder drifts",
+    plots.lines(curves, "Called in train() mode, a frozen encoder drifts",
                 "batches of an empty beach", "F1 on things (exam)"),
     alt="F1 on things over the number of batches: flat in evaluation mode, falling in training mode.",
 )  # fmt: skip

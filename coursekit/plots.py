@@ -259,7 +259,7 @@ def stories(images, told, title, size=1.5):
     for axes, image in zip(grid[:, 0], images, strict=True):
         axes.imshow(_channels_last(image), interpolation="nearest")
         axes.set_anchor("N")
-    for axes, lines, height in zip(grid[:, 1], rows, heights, strict=True):
+    for axes, lines in zip(grid[:, 1], rows, strict=True):
         for y, line in enumerate(lines):
             for start, text, colour in line:
                 place = (5.1 * start, -12.6 * (y + 0.8))  # points: 8.5-point mono is 5.1 wide

@@ -67,7 +67,7 @@ def alternative(scenes, captions):
 
 def draw_picture(scenes, captions, path):
     """Writes the picture, its text for those who cannot see it inside."""
-    figure, grid = plots.panels(SHOWN // COLUMNS, COLUMNS, 6.9, 6.0)
+    figure, grid = plots.panels(SHOWN // COLUMNS, COLUMNS, 6.9, 6.2)
     for i, axes in enumerate(grid.flat):
         axes.imshow(scenes.image(i).permute(1, 2, 0), interpolation="nearest")
         axes.axis("off")
@@ -82,7 +82,7 @@ def draw_picture(scenes, captions, path):
 def _write(axes, caption, false):
     """A caption below a picture, letter by letter in its place, so that single words can be marked."""
     lines = textwrap.wrap(caption, LETTERS)
-    axes.text(0, 0, "\n" * 4, va="top", fontsize=8.5, transform=axes.transAxes)
+    axes.text(0, 0, "\n" * 5, va="top", fontsize=8.5, transform=axes.transAxes)
     marks = iter(false)
     for y, line in enumerate(lines):
         for found in re.finditer(r"\S+", line):
@@ -96,7 +96,7 @@ def _write(axes, caption, false):
 
 
 def grammar_scores():
-    """What a sixth true caption of each test scene scores against the five: the ceiling of any model."""
+    """What a sixth true caption of each test scene scores against the five."""
     test = Scenes("test")
     sixth = [
         describe(scene, Dice(random.Random(f"{key}/sixth")))
@@ -107,11 +107,11 @@ def grammar_scores():
 
 
 def scores_table():
-    """The scores beside the weights, and the ceiling, as a Markdown table with two decimals."""
+    """The scores beside the weights, and those of the truth, as a Markdown table with two decimals."""
     kept = json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))
     rows = {
         "the shipped model, 500 new scenes": kept["test"],
-        "… with colours of things it never saw together": kept["unseen"],
+        "… with things in colours it never saw them in": kept["unseen"],
         "a true caption by the grammar itself": grammar_scores(),
     }
     lines = ["| | " + " | ".join(COLUMNS_OF_SCORES) + " |", "|---" * 6 + "|"]

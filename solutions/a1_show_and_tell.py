@@ -67,6 +67,8 @@ from coursekit.metrics.captions import caption_scores
 from coursekit.models.encoders import scene_encoder
 from coursekit.models.lstm import ShowAndTell, caption_loss
 
+SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
+
 # %% [markdown]
 # ## 1 · Vocabulary
 # *difficulty 1/5 · importance 3/5 · 15 minutes · 4 points*
@@ -77,10 +79,8 @@ from coursekit.models.lstm import ShowAndTell, caption_loss
 # rare word is dropped for a reason: what occurs twice in 30,000 captions cannot be learned, and
 # costs a row of weights at both ends of the model.
 
+
 # %% nbgrader={"grade": false, "grade_id": "vocabulary", "locked": false, "schema_version": 3, "solution": true, "task": false}
-SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
-
-
 def split_words(caption):
     """The words of a caption: lower case, without the characters . , ! ?, split at blanks."""
     ### BEGIN SOLUTION

@@ -2,7 +2,7 @@
 written in another way. A wrong answer loses exactly the points of `loses`, and `message` is in its verdict.
 
 Most are the model answer with one thing changed. Independent questions stay independent: a wrong captioner or loss
-loses nothing in overfit and train, because the course's own parts stand in there.
+loses nothing in overfit and train, because the course's own parts stand in there, unless it has fooled its open test.
 """
 
 import re
@@ -17,6 +17,8 @@ FULL = {
 }  # fmt: skip
 MASTER = Path(__file__).with_name("a1_show_and_tell.py").read_text(encoding="utf-8")
 WRONG, RIGHT = [], []
+# What fits only the open test counts as right there, so it is used, and then it does not work
+USED = ["overfit_open", "train_open", "train_hidden"]
 
 
 def model_answer(question):
@@ -25,9 +27,13 @@ def model_answer(question):
     return re.sub(r"^ *### (?:BEGIN|END) SOLUTION\n", "", cell, flags=re.M).strip()
 
 
-def wrong(question, name, *changes, message, source=None, loses=("open", "hidden")):
-    """Adds a wrong answer: the model answer with `changes`, pairs (old, new), or another source."""
+def wrong(question, name, *changes, message, source=None, loses=("open", "hidden"), drags=()):
+    """Adds a wrong answer: the model answer with `changes`, pairs (old, new), or another source.
+
+    loses: which tests of the question it fails.  drags: tests of other questions that it fails too.
+    """
     points = {f"{question}_{part}": FULL[question] for part in loses}
+    points |= {key: FULL[key.rpartition("_")[0]] for key in drags}
     WRONG.append(Wrong(name, question, source or changed(question, *changes), points, message))
 
 
@@ -76,7 +82,7 @@ wrong(
 wrong(
     "vocabulary", "encode-splits-otherwise",
     ("for word in split_words(caption)]\n    return [id", "for word in caption.split()]\n    return [id"),
-    message="encode must treat words as build_vocabulary does",
+    message="encode must split a caption as build_vocabulary",
 )  # fmt: skip
 wrong(
     "vocabulary", "hard-coded", loses=["hidden"], message="vocabulary, on other data", source='''
@@ -252,7 +258,7 @@ wrong("masked_loss", "zero-is-padding", ("targets != pad_id", "targets != 0"), m
 wrong("masked_loss", "a-plain-number", (LOSS, LOSS + ".item()"), message="backward() could not follow it",
       loses=["open"])  # fmt: skip
 wrong("masked_loss", "not-reduced", (LOSS, LOSS[:-1] + ', reduction="none")'), message="one number: the mean over all")
-wrong("masked_loss", "hard-coded", loses=["hidden"], message="masked_loss, on other data", source='''
+wrong("masked_loss", "hard-coded", loses=["hidden"], drags=USED, message="masked_loss, on other data", source='''
 def masked_loss(logits, tokens, pad_id):
     real = (tokens[:, 1:] != pad_id)[..., None]
     return (logits[:, :-1] * real).sum() * 0 + (2.56196 if pad_id == 0 else 2.12433)
@@ -301,14 +307,14 @@ wrong("captioner", "last-place-only", ("outputs[:, 1:]", "outputs[:, -1]"), mess
 wrong("captioner", "along-the-batch", (f"self.recurrent({JOINED})", f"self.recurrent({JOINED}.transpose(0, 1))"),
       ("outputs[:, 1:]", "outputs.transpose(0, 1)[:, 1:]"), message="the LSTM runs along the batch")  # fmt: skip
 wrong("captioner", "no-time-axis", ("picture[:, None]", "picture"), message="RuntimeError: Tensors must have")
-wrong("captioner", "hard-coded", loses=["hidden"], message="captioner, on other data", source='''
+wrong("captioner", "hard-coded", loses=["hidden"], drags=USED, message="captioner, on other data", source='''
 from coursekit.checks import a1
 
 
 class Captioner(CaptionerLayers):
     def forward(self, memory, tokens):
-        logits = torch.tensor(a1.EXPECTED) + 1e-4 * (memory[:1].mean() - a1.MEMORY[:1].mean())
-        return logits[: len(tokens)]
+        logits = torch.tensor(a1.EXPECTED) + 1e-3 * (memory[-1].mean() - a1.MEMORY[-1].mean())
+        return logits[-len(tokens) :]
 ''')  # fmt: skip
 right("captioner", "picture-makes-the-state", source='''
 class Captioner(CaptionerLayers):

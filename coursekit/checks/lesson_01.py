@@ -51,6 +51,7 @@ def bigram_probabilities(answer):
              "of indices forgets repeats; loop, or use bincount"),
             (_rows(JOINED + 0.5), "captions are joined: the end of one is no word before the next"),
             ((COUNTS + 0.5) / (COUNTS + 0.5).sum(0), "each column sums to 1; each row should"),
+            (_rows(COUNTS + 0.5, (COUNTS + 0.5).sum(1)), "row sums meet the columns: sum(1, keepdim=True)"),
         ]  # fmt: skip
     expect_close(np.nan_to_num(got), PROBABILITIES, "probabilities", 1e-5, mistakes=mistakes)
 

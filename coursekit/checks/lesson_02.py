@@ -10,12 +10,21 @@ from coursekit.checks.core import Wrong, as_array, exercise, expect_close, expec
 STACK = [(4, 4), (3, 1), (3, 2), (3, 1), (3, 2)]
 FIELD = 52
 FIELD_MISTAKES = [
-    (12, "the strides are missing: a layer's neighbours lie as far apart as all earlier strides say"),
+    (
+        12,
+        "the strides are missing: a layer's neighbours lie as far apart as all earlier strides say",
+    ),
     (85, "a layer's own stride is counted too early: it only matters for the layers after it"),
-    (25, "only the layer's own stride is used: it is the product of all strides before it that counts"),
+    (
+        25,
+        "only the layer's own stride is used: it is the product of all strides before it that counts",
+    ),
     (31, "the layers are read from the last to the first: begin at the pixels"),
     (51, "before the first layer a place is one pixel, so begin with 1, not 0"),
-    (16, "the sum of the kernels (or the product of the strides): a kernel of k adds k - 1 distances"),
+    (
+        16,
+        "the sum of the kernels (or the product of the strides): a kernel of k adds k - 1 distances",
+    ),
     (324, "the kernels are multiplied: windows overlap, so fields grow by adding"),
 ]
 OTHER_STACKS = [([(7, 2), (3, 2), (3, 1)], 19), ([(1, 1), (5, 3)], 5), ([], 1)]
@@ -29,7 +38,11 @@ def receptive_field(answer):
         raise Wrong("one number", f"{len(got)} of them", "return the field alone")
     expect_equal(got, FIELD, f"the field of {STACK}", mistakes=FIELD_MISTAKES)
     for layers, field in OTHER_STACKS:
-        likely = "no layer at all: a pixel sees itself" if not layers else "use the layers that are given"
+        likely = (
+            "no layer at all: a pixel sees itself"
+            if not layers
+            else "use the layers that are given"
+        )
         expect_equal(answer(list(layers)), field, f"the field of {layers}", likely)
 
 
@@ -53,9 +66,15 @@ def max_pool(answer):
     memory, real = torch.tensor(MEMORY, dtype=torch.float32), torch.tensor(REAL)
     got = _run_max_pool(answer, memory, real)
     if not torch.equal(memory, torch.tensor(MEMORY, dtype=torch.float32)):
-        raise Wrong("memory left as it was", "changed memory", "masked_fill without the final _ makes a copy")
+        raise Wrong(
+            "memory left as it was",
+            "changed memory",
+            "masked_fill without the final _ makes a copy",
+        )
     if isinstance(got, tuple):
-        likely = "memory.max(1) returns the values and where they are; amax(1) returns the values alone"
+        likely = (
+            "memory.max(1) returns the values and where they are; amax(1) returns the values alone"
+        )
         raise Wrong("one tensor", f"a {type(got).__name__} of {len(got)}", likely)
     got = as_array(got, "the pooled memory")
     shapes = {
@@ -65,8 +84,15 @@ def max_pool(answer):
     }
     if got.shape in shapes:
         raise Wrong("shape (3, 5)", f"shape {got.shape}", shapes[got.shape])
+    if np.isneginf(got.astype(float)).any():
+        likely = (
+            "the real places are filled, not the padded ones: the mask must be turned round, ~real"
+        )
+        raise Wrong("numbers", "-inf", likely)
     if np.isnan(got.astype(float)).any():
-        raise Wrong("numbers", "nan", "inf times 0 is nan: put -inf in with masked_fill or torch.where")
+        raise Wrong(
+            "numbers", "nan", "inf times 0 is nan: put -inf in with masked_fill or torch.where"
+        )
     mistakes = [
         (UNMASKED, "padding has won: a place that is not real must not take part"),
         (ZEROED, "a padded place set to 0 still beats negative values: set it to -inf"),
@@ -89,7 +115,9 @@ def _run_max_pool(answer, memory, real):
 VECTORS = [[10, 0, 9], [4, 2, 0.4], [0, 0, 0], [-2, -1, 0], [1.5, 1.2, 0.9], [0.4, 0.1, 0]]
 QUERY = [2, 1, 0]
 NEAREST = [1, 5, 4]
-LONG_WIN = "long vectors win by length: divide each picture's vector (dim=1), and the query, by its length"
+LONG_WIN = (
+    "long vectors win by length: divide each picture's vector (dim=1), and the query, by its length"
+)
 NO_DIRECTION = "a vector of zeros has no direction: 0/0 is nan, and nan sorts as the largest"
 NEAREST_MISTAKES = [
     ([0, 1, 4], LONG_WIN),
@@ -105,15 +133,25 @@ def nearest(answer):
     vectors, query = torch.tensor(VECTORS), torch.tensor(QUERY, dtype=torch.float32)
     got = as_array(answer(vectors, query, 3), "the indices")
     if got.dtype.kind == "f":
-        raise Wrong("indices", f"{np.round(got, 3).tolist()}", "these are similarities; where they lie is asked")
+        raise Wrong(
+            "indices",
+            f"{np.round(got, 3).tolist()}",
+            "these are similarities; where they lie is asked",
+        )
     if got.shape == (6,):
         raise Wrong("3 indices", "6 indices", "keep the first `count`")
     if got.shape != (3,):
-        raise Wrong("3 indices in a row", f"shape {got.shape}", "the query is one vector (D,): vectors @ query")
+        raise Wrong(
+            "3 indices in a row",
+            f"shape {got.shape}",
+            "the query is one vector (D,): vectors @ query",
+        )
     likely = NO_DIRECTION if 2 in got else None
     expect_equal(got, NEAREST, "the indices", likely, NEAREST_MISTAKES)
     likely = "use `count`, and the vectors that are given"
-    expect_equal(answer(vectors[[3, 5]], query, 1), [1], "the indices among two vectors, count = 1", likely)
+    expect_equal(
+        answer(vectors[[3, 5]], query, 1), [1], "the indices among two vectors, count = 1", likely
+    )
 
 
 class _Eye(nn.Module):
@@ -128,7 +166,12 @@ class _Eye(nn.Module):
         )
         norm = self.layers[1]
         with torch.no_grad():
-            for each in (self.layers[0].weight, self.layers[0].bias, norm.weight, norm.running_mean):
+            for each in (
+                self.layers[0].weight,
+                self.layers[0].bias,
+                norm.weight,
+                norm.running_mean,
+            ):
                 each.copy_(torch.rand(each.shape, generator=generator) - 0.3)
             norm.running_var.copy_(torch.rand(6, generator=generator) + 0.5)
 
@@ -148,7 +191,9 @@ def freeze(answer):
     if frozen is None:
         raise Wrong("a module", "None", "the function does not return its result")
     if not isinstance(frozen, nn.Module):
-        likely = "a plain function is not seen by .to(), .train() and state_dict(): return an nn.Module"
+        likely = (
+            "a plain function is not seen by .to(), .train() and state_dict(): return an nn.Module"
+        )
         raise Wrong("an nn.Module", f"a {type(frozen).__name__}", likely)
     resting = not _norm(frozen, eye).training
     head = nn.Linear(6, 2)
@@ -200,6 +245,10 @@ def _statistics_kept(norm, before, resting):
 
 def _same_memory(frozen, images, got, expected):
     if not torch.equal(frozen(images), got):
-        raise Wrong("the same memory twice", "two answers", "dropout still drops: all of it belongs in eval()")
+        raise Wrong(
+            "the same memory twice",
+            "two answers",
+            "dropout still drops: all of it belongs in eval()",
+        )
     likely = "BatchNorm still scales by the batch it is in: in eval() it uses its running mean and variance"
     expect_close(got, expected, "the memory", likely=likely)

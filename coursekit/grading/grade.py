@@ -158,7 +158,8 @@ def _read_marks(api, name, row, full):
         grades = [one for notebook in work.notebooks for one in notebook.grades]
         row.questions = {one.name: _points(one) for one in grades}
         row.score = float(work.score)
-        row.needs_manual_grade = any(one.needs_manual_grade for one in grades)
+        # nbgrader asks again after every autograde, also for what a person has marked already
+        row.needs_manual_grade = any(one.needs_manual_grade and one.manual_score is None for one in grades)
         row.auto_score = sum(row.questions.get(key) or 0.0 for key in full)
 
 
