@@ -11,6 +11,7 @@
 
 # %%
 from coursekit import sizes
+
 here = sizes.setup()
 print(here)
 
@@ -129,6 +130,7 @@ def count_words(captions):
 
 
 from coursekit.checks import lesson_00 as check
+
 check.count_words(count_words)
 
 # %% [markdown]
@@ -255,8 +257,11 @@ print("of these in train:", len(pairs & UNSEEN_PAIRS))
 unseen_set = Scenes("unseen", settings["exam"])
 said = captioner.caption(unseen_set.images(range(4)))
 plots.show(
-    plots.show_pictures(unseen_set.images(range(4)), said, title="What it says of pairs it never met"),
-    alt="Four scenes with colours and things it never saw together, and what it says: " + "; ".join(said),
+    plots.show_pictures(
+        unseen_set.images(range(4)), said, title="What it says of pairs it never met"
+    ),
+    alt="Four scenes with colours and things it never saw together, and what it says: "
+    + "; ".join(said),
 )
 
 # %% [markdown]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 02 · What is left of a picture in 256 numbers?
 #
-# A scene of 64 × 64 pixels is 12,288 numbers. In lesson 03 a language model will describe it, and it
-# will not be shown one of them. It gets 256 others, made by an *encoder*. Whatever these do not
+# A scene of 64 × 64 pixels is 12,288 numbers. In lesson 03 a language model will describe it, and
+# it will not be shown one of them. It gets 256 others, made by an *encoder*. Whatever these do not
 # hold, no language model can say.
 #
 # So: what is left in them, what is lost, and **who decides**? The answer of this lesson is
@@ -71,8 +71,8 @@ print(f"{len(ALL_FACTS)} facts can be true; {album_facts.sum(1).mean():.1f} are 
 #
 # ## 2. What does one filter see?
 #
-# A filter is a small window of weights that slides over the picture. At each stop it multiplies what
-# it covers by its weights and adds up. Three filters made by hand:
+# A filter is a small window of weights that slides over the picture. At each stop it multiplies
+# what it covers by its weights and adds up. Three filters made by hand:
 
 # %%
 upright = torch.tensor([[-1.0, 0.0, 1.0]]).expand(3, 3, 3) / 9  # left minus right, in every colour
@@ -98,9 +98,9 @@ plots.show(figure, alt="A scene and three maps of it: one lights up at upright e
            "edges such as the horizon, one where the picture is red.")  # fmt: skip
 
 # %% [markdown]
-# The horizon shows in the second map and is missing in the first; the red thing is dark in the last, the
-# blue sky its opposite. Each filter asks one question, everywhere, with the same weights. That is all a convolution does. For input $x$ with colours $c$,
-# weights $w$, stride $s$ and padding $p$:
+# The horizon shows in the second map and is missing in the first; the red thing is dark in the last,
+# the blue sky its opposite. Each filter asks one question, everywhere, with the same weights. That
+# is all a convolution does. For input $x$ with colours $c$, weights $w$, stride $s$ and padding $p$:
 #
 # $$y_{ij} = b + \sum_{c,u,v} w_{cuv}\, x_{c,\; si+u-p,\; sj+v-p}
 # \qquad \text{output side} = \left\lfloor \frac{H + 2p - k}{s} \right\rfloor + 1$$
@@ -202,9 +202,9 @@ plots.show(figure, alt="One scene five times under a white veil with a hole. The
 #
 # ## 4. Sixteen places, one vector
 #
-# Somebody asks: *is there a boat?* Sixteen places have an opinion. Do you take their **mean** or the
-# **largest**? A boat stands on one or two places. If a feature says 5 there and 0 elsewhere, the
-# largest is 5, and the mean 5/16, lost among the murmur of the others. Learning suffers in the
+# Somebody asks: *is there a boat?* Sixteen places have an opinion. Do you take their **mean** or
+# the **largest**? A boat stands on one or two places. If a feature says 5 there and 0 elsewhere,
+# the largest is 5, and the mean 5/16, lost among the murmur of the others. Learning suffers in the
 # same way: through the mean, every place gets a sixteenth of the blame, the fourteen without a boat
 # included; through the maximum, the place that spoke up gets all of it.
 #
@@ -233,8 +233,8 @@ check.max_pool(max_pool)
 # </details>
 # <details><summary>Hint 2: shapes</summary>
 #
-# `real[:, :, None]` is (B, N, 1) and fits (B, N, D). `masked_fill(mask, value)` fills where the mask
-# is True, and makes a copy.
+# `real[:, :, None]` is (B, N, 1) and fits (B, N, D). `masked_fill(mask, value)` fills where the
+# mask is True, and makes a copy.
 # </details>
 # <details><summary>Solution</summary>
 #
@@ -296,6 +296,7 @@ def train_cnn(pool, images, facts, batch=16):
     return encoder.eval(), diary
 
 
+# %%
 pools = {"max": lambda memory: memory.amax(1), "mean": lambda memory: memory.mean(1)}
 images = train_set.images(range(len(train_set))).to(here.device)
 facts = fact_table(train_set).to(here.device)
@@ -316,15 +317,16 @@ last = {name: diary[-1][1] for name, (_, diary) in trained.items()}
 for kind in KINDS:
     print(f"{kind:7}", *(f"{name} {scores[kind]:.2f}  " for name, scores in last.items()))
 goal = last["mean"]["thing"]
-seen = next(seen for seen, scores in trained["max"][1] if scores["thing"] >= goal)
 total = trained["mean"][1][-1][0]
+seen = next((seen for seen, scores in trained["max"][1] if scores["thing"] >= goal), total)
 print(f"things reach {goal:.2f} by the mean after {total:,} pictures, by the max after {seen:,}")
 
 # %% [markdown]
 # Two findings in one figure. **The order:** sky and ground are there almost at once, since hundreds
 # of pixels say the same. Then *which things*, then their sizes, and only after these the counts,
-# places and colours: you cannot count cars before you see one, and "red car" is only a fact once the
-# red and the car are *put together*. Compare with your list.
+# places and colours: you cannot count cars before you see one, and "red car" is only a fact once
+# the red and the car are *put together*. Compare with your list.
+#
 # **The pooling:** on sky and ground, which are everywhere, mean and max agree. On things, which are
 # *somewhere*, the mean trails, and all that builds on things trails further. Layers, pictures and
 # time are the same. The mean is not unable to learn, it is slow, and time is what training costs.
@@ -332,9 +334,9 @@ print(f"things reach {goal:.2f} by the mean after {total:,} pictures, by the max
 # ## 5. The same network with more patience
 #
 # The course ships this very network, trained on all 6,000 pictures for longer, and frozen. What has
-# it learned to look for? Of four kinds of fact we take the fact and the feature (one of 256) that agree
-# best over the album, and look at the pictures in which this feature is largest. The ring marks the
-# middle of what the winning place sees. **Predict:** where will the rings lie?
+# it learned to look for? Of four kinds of fact we take the fact and the feature (one of 256) that
+# agree best over the album, and look at the pictures in which this feature is largest. The ring
+# marks the middle of what the winning place sees. **Predict:** where will the rings lie?
 
 # %%
 from coursekit.models.encoders import scene_encoder
@@ -367,18 +369,19 @@ plots.show(figure, alt="Four rows of six scenes, each row the pictures that exci
            "six show the same fact. A ring marks the place that answered.")  # fmt: skip
 
 # %% [markdown]
-# Nobody told a *feature* what to mean; the network found these for itself, since they help to answer.
-# A feature for a thing does not care about the sky, and its ring lies on the thing or beside it: a
-# place sees far beyond its own sixteenth. Mind the correlations: a thing, its size or a sky can fill a feature
-# of its own. The colour *of a thing* does so less well: there are 96 such pairs and 256 features,
-# so several of them share the work.
+# Nobody told a *feature* what to mean; the network found these for itself, since they help to
+# answer. A feature for a thing does not care about the sky, and its ring lies on the thing or
+# beside it: a place sees far beyond its own sixteenth. Mind the correlations: a thing, its size or
+# a sky can fill a feature of its own. The colour *of a thing* does so less well: there are 96 such
+# pairs and 256 features, so several of them share the work.
 #
 # ## 6. Eyes that others trained
 #
-# Facts are free for drawings only. For photos one takes an encoder that somebody trained on a million
-# labelled ones (ImageNet) and cuts off its last layer, the one that names 1,000 classes. What came
-# just before is the memory: 512 numbers from ResNet-18, 1,280 from MobileNet-V2, the lighter of the
-# two. **Predict:** it has never seen a drawing. Will its numbers tell a cat from a tent here?
+# Facts are free for drawings only. For photos one takes an encoder that somebody trained on a
+# million labelled ones (ImageNet) and cuts off its last layer, the one that names 1,000 classes.
+# What came just before is the memory, by the mean over its places as that layer was used to: 512
+# numbers from ResNet-18, 1,280 from MobileNet-V2, the lighter of the two. **Predict:** it has never
+# seen a drawing. Will its numbers tell a cat from a tent here?
 #
 # The weights come over the network, and where there is none we say so.
 
@@ -414,9 +417,9 @@ print(f"MobileNet-V2 with {origin} weights, D = {mobilenet.to(here.device).dim}"
 #
 # ## 7. Look once, keep the answer
 #
-# A frozen encoder says the same of a picture in every epoch. **Predict:** what does an epoch cost if we
-# (a) train the encoder along, (b) run it frozen each time, (c) run it once and read its answers
-# from a file? What is the ratio of (a) to (c)?
+# A frozen encoder says the same of a picture in every epoch. **Predict:** what does an epoch cost
+# if we (a) train the encoder along, (b) run it frozen each time, (c) run it once and read its
+# answers from a file? What is the ratio of (a) to (c)?
 
 # %%
 from coursekit.models.encoders import cached_features
@@ -468,9 +471,9 @@ print(f"MobileNet-V2: trained along it costs {share:.1f} times as much as frozen
 # %% [markdown]
 # Frozen saves the way back through the network and keeping all that the way back needs. The leap,
 # though, is the file: read, not computed, an epoch of pictures costs next to nothing. (Your first
-# call was quick as well? Then the file was there from an earlier run.) `cached_features` stores a key
-# made of weights and data along with them, since **a cache of another encoder is the quietest bug
-# there is**: shapes fit, nothing complains, and the captions are nonsense.
+# call was quick as well? Then the file was there from an earlier run.) `cached_features` stores a
+# key made of weights and data along with them, since **a cache of another encoder is the quietest
+# bug there is**: shapes fit, nothing complains, and the captions are nonsense.
 #
 # The price: kept features allow no learning encoder, and no random crops or flips of the picture.
 #
@@ -560,6 +563,7 @@ for row, name in zip(axes, shown, strict=True):
 plots.show(figure, alt="The same scene at the start of three rows, followed by its five nearest "
            "neighbours by pixels, by MobileNet-V2 and by the trained SmallCNN.")  # fmt: skip
 
+# %%
 print(f"{'shared by the five neighbours':30}", *(f"{kind:>8}" for kind in KINDS))
 for name, found in nearest_five.items():
     common = (exam_facts[:, None] * album_facts[found]).sum((0, 1))  # (F,)
@@ -567,18 +571,19 @@ for name, found in nearest_five.items():
     print(f"{name:30}", *(f"{share:8.0%}" for share in shares))
 
 # %% [markdown]
-# For pixels, alike means *the same light*: their neighbours share sky and ground, and of things little
-# more than five drawn by lot. The untrained `SmallCNN` agrees with them. The trained one turns it round:
-# its neighbours hold the same things, and it gladly takes them by night or by day. **It has learned
-# not only what matters, but also what does not.** MobileNet-V2 with ImageNet weights stands between
-# the two, without ever having seen a drawing. With random weights it is near the lot: fifty random
-# layers stir so well that not even the light is left in sight.
+# For pixels, alike means *the same light*: their neighbours share sky and ground, and of things
+# little more than five drawn by lot. The untrained `SmallCNN` agrees with them. The trained one
+# turns it round: its neighbours hold the same things, and it gladly takes them by night or by day.
+# **It has learned not only what matters, but also what does not.** MobileNet-V2 with ImageNet
+# weights stands between the two, without ever having seen a drawing. With random weights it is near
+# the lot: fifty random layers stir so well that not even the light is left in sight.
 #
 # ## 9. What is left, and what is lost
 #
 # Neighbours show what is *loud* in a vector. Something may be in there quietly. The fair question:
-# **can a straight line read it off?** A *linear probe* is one linear layer trained on frozen vectors.
-# If it finds a fact, the fact was there in plain form; a probe is too weak to have computed it.
+# **can a straight line read it off?** A *linear probe* is one linear layer trained on frozen
+# vectors. If it finds a fact, the fact was there in plain form; a probe is too weak to have
+# computed it.
 
 
 # %%
@@ -615,11 +620,14 @@ plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns se
            "All read sky and ground; only the trained networks read the rest well.")  # fmt: skip
 
 # %% [markdown]
-# Read it by columns. *Sky* and *ground* are plain even in 192 pixels. *Things* and what builds on them have
-# to be learned. Now by rows: the network of section 4 falls off along the order in which it learned, and the
-# shipped one has filled nearly all of that in, counts last: the maximum says that there is a balloon, not
-# how many. Compare section 4 with its own final scores, too: the probe reads places and colours
-# that its own head did not yet dare to claim. **Features come first, answers later.**
+# Read it by columns. *Sky* and *ground* are plain even in 192 pixels. *Things* and what builds on
+# them have to be learned. Now by rows: the network of section 4 falls off along the order in which
+# it learned, and the shipped one has filled nearly all of that in, counts last: the maximum says
+# that there is a balloon, not how many. Compare section 4 with its own final scores, too: the probe
+# reads places and colours that its own head did not yet dare to claim. **Features come first,
+# answers later.** MobileNet-V2 with ImageNet weights reads most things off drawings it was never
+# shown, which is why such encoders are lent to everybody; with random weights it has trouble with
+# the sky.
 #
 # So training only ever adds? Here is a question that no fact of ours ever asked.
 # **Where is the sun, or the moon: in the left half of the sky, or in the right?** A bright disc, in
@@ -653,6 +661,7 @@ def read_off(kept, asked, question):
     return ((logits > 0) == answers(exam, question).bool()).float().mean().item()
 
 
+# %%
 places = (memory, encode(shipped, exam_images))  # all 16 places, not pooled
 sun = {name: read_off(*pair, sun_right) for name, pair in vectors.items() if "section" not in name}
 sun["shipped, all 16 places"] = read_off(*places, sun_right)
@@ -663,13 +672,14 @@ plots.show(plots.bars(sun, "Where is the sun?", "share of right answers"),
            "pooled one hardly better than always the same answer; its 16 places know more.")  # fmt: skip
 
 # %% [markdown]
-# The table is turned upside down. What lies open in the pixels, training has all but **erased** from the
-# pooled vector, since none of its questions needed it: the best network of the table does about
-# as well as *always the same answer*. The untrained one knows nothing, but has at least thrown less away.
+# The table is turned upside down. What lies open in the pixels, training has all but **erased**
+# from the pooled vector, since none of its questions needed it: the best network of the table does
+# no better than *always the same answer*, give or take a few pictures. The untrained one knows
+# nothing, but has at least thrown less away.
 #
-# The last row but one tells where a part of it went: from all sixteen places, before pooling, more can
-# be read. The maximum says *that* there is a sun, and forgets *which place* said so. This is why lesson 05
-# will hand over all the places instead of one vector.
+# The last row but one tells where a part of it went: from all sixteen places, before pooling, more
+# can be read. The maximum says *that* there is a sun, and forgets *which place* said so. This is
+# why lesson 05 will hand over all the places instead of one vector.
 #
 # What is left of a picture in 256 numbers? **What the training asked for.**
 #
@@ -683,8 +693,9 @@ plots.show(plots.bars(sun, "Where is the sun?", "share of right answers"),
 # | **fine-tuned** | trained, goes on learning gently | everything | as much as training |
 # | **from scratch** | random | everything | as much as training |
 #
-# Two questions: *is there a toy* (a ball, balloon or kite)? That is a new word for things the encoder
-# knows. And *is the sun on the right*, which it has thrown away. **Predict the winner of each.**
+# Two questions: *is there a toy* (a ball, balloon or kite)? That is a new word for things the
+# encoder knows. And *is the sun on the right*, which it has thrown away. **Predict the winner of
+# each.**
 
 # %%
 sky_images, exam_dry = album_images[dry["dev"]].to(here.device), exam_images[dry["test"]]
@@ -738,31 +749,31 @@ for each, (title, question) in zip(axes, questions.items(), strict=True):
     each.minorticks_off()
 axes[0].set_ylabel("share of right answers")
 axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-plots.show(figure, alt="Two panels over the number of labels. For the toy the frozen encoder leads from "
-           "the first labels on and scratch stays behind; for the sun the frozen one stays near guessing "
-           "while the two that learn rise.")  # fmt: skip
+plots.show(figure, alt="Two panels over the number of labels. For the toy frozen and fine-tuned rise "
+           "together and scratch stays far behind; for the sun the frozen one stays near guessing while "
+           "the two that learn rise, scratch first.")  # fmt: skip
 for way, seconds in spent.items():
     print(f"{way:13} {seconds / 2 / len(settings['labels']):6.2f} s a training")
 
 # %% [markdown]
-# Two panels, two winners. For the toy the knowledge is there and only needs a name: **frozen** does as
-# well as anything, at a fraction of the cost, and from scratch is hopeless with so few labels. For the sun it is
-# not there, and no number of labels helps a head to read what is not written. Whoever may touch the
-# layers gets it back, and here the newborn network beats even the fine-tuned one, which must first
-# unlearn.
+# Two panels, two winners. For the toy the knowledge is there and only needs a name: **frozen** does
+# as well as anything, at a fraction of the cost; from scratch is hopeless with so few labels. For
+# the sun it is not there, and no number of labels helps a head to read what is not written. Whoever
+# may touch the layers gets it back, and here the newborn network beats even the fine-tuned one,
+# which must first unlearn.
 #
-# A rule of thumb: *few labels and a question near the old ones: freeze. Many labels, or a far question:
-# fine-tune, at a smaller rate than from scratch (here half), with the frozen score as the number to beat.*
-# And first let a probe tell you whether what you need is there.
+# A rule of thumb: *few labels and a question near the old ones: freeze. Many labels, or a far
+# question: fine-tune, at a smaller rate than from scratch (here half), with the frozen score as the
+# number to beat.* And first let a probe tell you whether what you need is there.
 #
 # ## 11. The accident: frozen, and yet it moves
 #
 # You freeze the encoder: `requires_grad_(False)`. Then you train the captioner around it, and every
-# training loop begins its epoch with `model.train()`. Nothing learns in the encoder, and **it gets worse by the
-# minute**. Predict why, before you run it.
+# training loop begins its epoch with `model.train()`. Nothing learns in the encoder, and **it gets
+# worse by the minute**. Predict why, before you run it.
 #
-# Say the pictures of an afternoon come from a webcam above an empty beach at night. No loss, no gradient,
-# no optimizer: the encoder is only *called*. The probe of section 9 stays as it is.
+# Say the pictures of an afternoon come from a webcam above an empty beach at night. No loss, no
+# gradient, no optimizer: the encoder is only *called*. The probe of section 9 stays as it is.
 
 # %%
 beach = torch.stack([
@@ -798,17 +809,18 @@ for name in ("layers.3.0.weight", "layers.3.1.running_mean", "layers.3.1.running
 # %% [markdown]
 # The weights have not moved by one bit. The culprit is **BatchNorm**: it scales every feature by a
 # running mean and variance, and these are no parameters. They are not learned from a loss but
-# *collected*, in `train()` mode, from whatever passes by. An afternoon of empty beaches, and the encoder
-# takes emptiness for normal. `eval()` cures it: then BatchNorm uses what it has and collects nothing.
+# *collected*, in `train()` mode, from whatever passes by. An afternoon of empty beaches, and the
+# encoder takes emptiness for normal. `eval()` cures it: then BatchNorm uses what it has and
+# collects nothing.
 #
-# But your `eval()` holds only until the next epoch, when the loop calls `model.train()`, which reaches
-# every module inside. A frozen encoder must *refuse*.
+# But your `eval()` holds only until the next epoch, when the loop calls `model.train()`, which
+# reaches every module inside. A frozen encoder must *refuse*.
 #
 # ### Exercise 4 · Freeze, properly
 # *difficulty 3/5 · importance 5/5 · 15 minutes*
 #
-# Return a module that gives the encoder's memory, and that a training loop around it can neither teach
-# (no gradients) nor wake up (evaluation mode, whatever `train()` is called on).
+# Return a module that gives the encoder's memory, and that a training loop around it can neither
+# teach (no gradients) nor wake up (evaluation mode, whatever `train()` is called on).
 
 
 # %%
@@ -822,17 +834,18 @@ check.freeze(freeze)
 # %% [markdown]
 # <details><summary>Hint 1: two things to switch off</summary>
 #
-# `requires_grad_(False)` for the weights, `eval()` for BatchNorm and dropout. Neither does the other's work.
+# `requires_grad_(False)` for the weights, `eval()` for BatchNorm and dropout. Neither does the
+# other's work.
 # </details>
 # <details><summary>Hint 2: how to refuse</summary>
 #
-# `model.train()` calls `child.train(mode)` on each of its children. A child with a `train` of its own
-# decides what happens then.
+# `model.train()` calls `child.train(mode)` on each of its children. A child with a `train` of its
+# own decides what happens then.
 # </details>
 # <details><summary>Hint 3: a frame</summary>
 #
-# A class `Frozen(nn.Module)` that keeps the encoder, with three short methods: `__init__`, `forward`,
-# and `train(self, mode=True)`, which returns `self`.
+# A class `Frozen(nn.Module)` that keeps the encoder, with three short methods: `__init__`,
+# `forward`, and `train(self, mode=True)`, which returns `self`.
 # </details>
 # <details><summary>Solution</summary>
 #
@@ -892,10 +905,11 @@ check.freeze(freeze)
 #
 # ## What you have, and what is missing
 #
-# An encoder makes a memory (B, N, D) of a picture; pooled, it is one vector; what is in it was decided
-# by the questions it was trained on. You can see that by neighbours, measure it by probes, and pay
-# for it only once. You now hold 256 numbers that know of a cat and of a red house, and lesson 01's
-# model that finishes sentences. **How do you hand a picture to a language model?** That is lesson 03.
+# An encoder makes a memory (B, N, D) of a picture; pooled, it is one vector; what is in it was
+# decided by the questions it was trained on. You can see that by neighbours, measure it by probes,
+# and pay for it only once. You now hold 256 numbers that know of a cat and of a red house, and
+# lesson 01's model that finishes sentences. **How do you hand a picture to a language model?** That
+# is lesson 03.
 
 # %%
 sizes.report(

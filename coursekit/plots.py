@@ -251,7 +251,7 @@ def stories(images, told, title, size=1.5):
     A wrong word is red and underlined.  size: inches a picture.
     """
     rows = [_told_lines(each) for each in told]
-    heights = [max(size, 0.175 * len(lines)) + 0.15 for lines in rows]
+    heights = [max(0.88 * size, 0.175 * len(lines)) + 0.12 for lines in rows]
     figure = Figure(figsize=(size + 6.4, sum(heights) + 0.4), layout="constrained")
     grid = figure.subplots(
         len(images), 2, squeeze=False, width_ratios=[size, 6.4], height_ratios=heights

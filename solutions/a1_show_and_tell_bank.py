@@ -374,9 +374,9 @@ right("overfit", "gradients-cleared-last", ("        optimizer.zero_grad()\n", "
 # --- train --------------------------------------------------------------------------------------
 IDS = "random.choice(captions[i])) for i in batch.tolist()"
 wrong("train", "shuffled-apart", (IDS, IDS.replace("in batch", "in torch.randperm(len(memory))[: len(batch)]")),
-      message="the captions do not fit their pictures")  # fmt: skip
+      message="same order")  # fmt: skip
 wrong("train", "place-in-the-batch", (IDS, IDS.replace("batch.tolist()", "range(len(batch))")),
-      message="the captions do not fit their pictures")  # fmt: skip
+      message="same order")  # fmt: skip
 wrong("train", "no-ends", ("tokenizer.with_ends(", "tokenizer.encode("), message="BLEU-4 of at least")
 wrong("train", "no-end", ("ids = [tokenizer.with_ends(", "ids = [[1] + tokenizer.encode("), message="do not end")
 wrong("train", "first-batch-only", ("            losses.append(loss.item())\n",

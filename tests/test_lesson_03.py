@@ -50,7 +50,9 @@ def test_a_stub_is_not_written_yet(name, capsys):
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_lesson_has_stub_check_and_hints(name):
     text = LESSON.read_text(encoding="utf-8")
-    cell = next(c for c in text.split("\n# %%") if f"\ndef {name}(" in c and "[markdown]" not in c[:12])
+    cell = next(
+        c for c in text.split("\n# %%") if f"\ndef {name}(" in c and "[markdown]" not in c[:12]
+    )
     assert 'raise NotImplementedError("write me")' in cell and f"check.{name}({name})" in cell
     after = text[text.index(f"check.{name}({name})") :]
     assert "Hint 1" in after[: after.index("<summary>Solution")]
@@ -158,7 +160,9 @@ def first_without_time(memory, words, weight, bias):
     return torch.cat([F.linear(memory.amax(1), weight, bias), words], 1)
 
 
-def shifted(inputs=lambda t: t[:, :-1], targets=lambda t: t[:, 1:], real=lambda t, p: t[:, 1:] != p):
+def shifted(
+    inputs=lambda t: t[:, :-1], targets=lambda t: t[:, 1:], real=lambda t, p: t[:, 1:] != p
+):
     return lambda tokens, pad_id: (inputs(tokens), targets(tokens), real(tokens, pad_id))
 
 

@@ -146,7 +146,7 @@ def _why_poor(told, references, score, bleu):
     if np.mean(lengths) < 0.5 * usual:
         return "the captions break off: what are the targets, and is <bos> the first token?"
     if len(set(told)) <= max(1, len(told) // 20):
-        return "nearly all pictures get the same caption: far too few steps, or a rate that is too high or low"
+        return "nearly all pictures get the same caption: too few steps, or memory and captions of a batch are not in the same order"
     turned = [*references[1:], references[0]]
     if score(told, turned) > 0.7 * bleu:
         return "the captions do not fit their pictures: shuffle memory and captions with the same order"
