@@ -319,7 +319,7 @@ plots.show(
 
 # %%
 def false_words(caption, facts):
-    """For each word: without it, would the caption claim something false less, and nothing true less?"""
+    """For each word: would the caption without it claim less that is false, and all that is true?"""
     words, said = caption.split(), claims(caption)
     without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
     return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]

@@ -362,9 +362,8 @@ for row, kind in zip(axes, ("thing", "size", "colour", "sky"), strict=True):
         each.axis("off")
     name = " ".join(map(str, ALL_FACTS[columns[kind][fact]]))
     name = f"feature {feature} answers to “{name}” (correlation {own.max():.2f})"
-    title = row[0].set_title(name, fontsize=10)
-    title.set_in_layout(False)  # or the first column grows as wide as its title
-    row[1].set_title(" ", fontsize=10)
+    row[0].text(-0.5, -4, name, fontweight="bold").set_in_layout(False)
+    row[1].set_title(" ", fontsize=10)  # room for the line above
 plots.show(figure, alt="Four rows of six scenes, each row the pictures that excite one feature most; all "
            "six show the same fact. A ring marks the place that answered.")  # fmt: skip
 

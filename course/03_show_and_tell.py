@@ -29,6 +29,8 @@ settings = here.pick(
 )
 
 # %% [markdown]
+# The text below describes sizes `cpu` and `gpu`; size `smoke` only proves that every cell runs.
+#
 # ## 1. The eye is ready
 #
 # The pictures are the *scenes* of lesson 00. The eye is `scene_encoder`, a small CNN trained to name
@@ -80,7 +82,7 @@ print(train_set.captions[0][0], "→", tokens_of[0][0])
 # **Where would you put the picture in?** Find two places before you scroll.
 
 # %%
-example = train_set.captions[0][0].split()[:7]
+example = train_set.captions[0][0].split()
 plots.show(
     plots.unrolled(train_set.image(0), example, "An LSTM has two doors for a picture"),
     alt="The LSTM drawn step by step over a caption. Above, the picture is the first input, a step "
@@ -108,11 +110,14 @@ picture = model.from_image(memory[:3].cpu())  # (B, 1, E): a picture the size of
 words = model.embedding(tokens)  # (B, T, E)
 outputs, _ = model.recurrent(torch.cat([picture, words], 1))  # (B, 1 + T, H)
 logits = model.head(outputs[:, 1:])  # (B, T, V): the picture's own output is dropped
-for name in ("picture", "words", "outputs", "logits"):
-    print(f"{name:8}", tuple(globals()[name].shape))
+shapes = {"picture": picture, "words": words, "outputs": outputs, "logits": logits}
+print("\n".join(f"{name:8} {tuple(tensor.shape)}" for name, tensor in shapes.items()))
 print("as ShowAndTell does it:", torch.allclose(logits, model(memory[:3].cpu(), tokens), atol=1e-5))
 
 # %% [markdown]
+# One step more goes in than words, and its output is dropped, so that logits and words line up again:
+# the logits at step $t$ have seen the picture and the words up to $t$, and guess word $t + 1$.
+#
 # ### Exercise 1 · The picture goes first
 # *difficulty 2/5 · importance 4/5 · 10 minutes*
 #
@@ -396,12 +401,12 @@ history = train(
 # ### The picture that stays
 #
 # The diary, with every false word marked. Scenes are drawn by code, so falsehood can be *computed*:
-# a word is false if the caption would make fewer false claims without it.
+# a word is false if without it the caption would say less that is false, and nothing less that is true.
 
 
 # %%
 def false_words(caption, facts):
-    """For each word: without it, would the caption claim something false less, and nothing true less?"""
+    """For each word: would the caption without it claim less that is false, and all that is true?"""
     words, said = caption.split(), claims(caption)
     without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
     return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]
@@ -636,7 +641,7 @@ print(f"a wrong colour drawn at random would hit another thing's {chance:.0f} ti
 # Hardly a colour is invented; they are **stolen from the neighbour**. This is the *binding problem*, and
 # we made it ourselves in section 1: the largest value over 16 places says "something red, something
 # blue, a car, a house", and throws away which place said what. A larger language model cannot put back
-# what its only input does not hold. Lesson 05 gives it all 16 places, and a way to choose among them.
+# what its only input has lost. Lesson 05 gives it all 16 places, and a way to choose among them.
 #
 # **Predict:** twelve pairs of colour and thing, a red house among them, never occur in training. In the
 # split `unseen` every picture has at least one. The model knows *red*, and it knows *house*. Will

@@ -258,7 +258,7 @@ def stories(images, told, title, size=1.5):
     )
     for axes, image in zip(grid[:, 0], images, strict=True):
         axes.imshow(_channels_last(image), interpolation="nearest")
-        axes.set_anchor("N")
+        axes.set_anchor("NW")
     for axes, lines in zip(grid[:, 1], rows, strict=True):
         for y, line in enumerate(lines):
             for start, text, colour in line:

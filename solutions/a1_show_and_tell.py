@@ -48,7 +48,7 @@ training = here.pick(
 )
 gate = dict(steps=150, learning_rate=5e-3, at_most=0.1)
 # PROVISIONAL, to be set by data_scripts/a1_threshold.py: mean - 4 sd over 10 seeds
-BLEU_4 = here.pick(smoke=0.40, cpu=0.50, gpu=0.50)
+BLEU_4 = here.pick(smoke=0.44, cpu=0.50, gpu=0.50)
 seed = 0
 
 # %% nbgrader={"grade": false, "grade_id": "imports", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -141,7 +141,7 @@ def hidden_vocabulary(build_vocabulary, encode):
     special = ["<pad>", "<bos>", "<eos>", "<unk>"]
     likely = "by count, then by alphabet; at least min_count; lower case, without . , ! ?"
     for least, count in ((1, 8), (3, 3), (4, 1)):
-        name = f"the vocabulary with min_count = {least}"
+        name = f"the vocabulary (min_count {least})"
         expect_equal(build_vocabulary(list(told), least), special + words[:count], name, likely)
     vocabulary = special + ["kite", "one", "snow", "two"]
     likely = "ids are places in the vocabulary that is given; <bos> first, <eos> last, others <unk>"
@@ -318,7 +318,7 @@ def hidden_masked_loss(masked_loss):
             ),
         ]
         got = masked_loss(logits.clone(), tokens.clone(), pad_id)
-        expect_close(got, expected, f"the loss with pad_id = {pad_id}", 1e-4, mistakes=mistakes)
+        expect_close(got, expected, f"the loss (pad_id {pad_id})", 1e-4, mistakes=mistakes)
 
 
 hidden_masked_loss.require(masked_loss)
@@ -564,12 +564,12 @@ hidden_overfit(overfit)
 # captions; each time it comes round, one of them is drawn. So the model cannot learn by heart, and
 # has to find what the captions have in common: the picture.
 #
-# | after | loss near | captions |
+# | after (at size cpu) | loss near | captions |
 # |---|---|---|
 # | a few batches | 3 | the same common words for all |
-# | one epoch | 1.5 | right grammar, any picture |
-# | the middle | 1.0 | the right ground and things |
-# | the end | 0.7 | colours and counts, mostly |
+# | one epoch | 1.2 | right grammar, the right ground |
+# | three epochs | 0.9 | the right things |
+# | six epochs | 0.7 | colours and counts, mostly |
 
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -422,12 +422,12 @@ wrong("greedy", "state-not-kept", ("logits, state = model.step", "logits, _ = mo
 wrong("greedy", "argmax-over-the-batch", ("logits.argmax(-1)", "logits.argmax(0)"), message="argmax over the wrong axis?")
 wrong("greedy", "one-word-too-few", ("range(max_len)", "range(max_len - 1)"), message="one word too few")
 wrong("greedy", "one-word-too-many", ("range(max_len)", "range(max_len + 1)"), message="one word too many")
-wrong("greedy", "smallest-logit", ("logits.argmax(-1)", "logits.abs().argmax(-1)"), message="with the largest logit")
+wrong("greedy", "largest-absolute-logit", ("logits.argmax(-1)", "logits.abs().argmax(-1)"), message="with the largest logit")
 wrong("greedy", "drawn-at-random", ("logits.argmax(-1)", "torch.multinomial(logits.softmax(-1), 1)[:, 0]"),
       message="with the largest logit")  # fmt: skip
 wrong("greedy", "begins-with-padding", ("torch.full((len(memory),), bos_id)", "torch.zeros(len(memory), dtype=torch.long)"),
       message="begin with bos_id")  # fmt: skip
-wrong("greedy", "first-picture-only", ("return captions", "return captions[:1]"), message="the captions =")
+wrong("greedy", "first-picture-only", ("return captions", "return captions[:1]"), message="one list of tokens for each picture")
 wrong("greedy", "hard-coded", loses=["hidden"], message="greedy, on other data", source='''
 def greedy(model, memory, bos_id, eos_id, max_len=30):
     return [[5, 3, 3, 7], [4], [], [8, 4, 8, 4, 8, 4]]

@@ -266,6 +266,8 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_process(course):
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=course, stdout=subprocess.PIPE, text=True,
         start_new_session=True,
+        # A job in the background of a shell ignores SIGINT, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     for line in process.stdout:
         if line.startswith("00_lesson"):
