@@ -52,7 +52,7 @@ from coursekit.text import WordTokenizer, pad, words
 train_set, dev_set = Scenes("train", settings["scenes"]), Scenes("dev", settings["exam"])
 captions = [c for each in train_set.captions for c in each]
 held_out = [c for each in dev_set.captions for c in each]
-torn = [" ".join(each[0].split()[:-2]) + " …" for each in dev_set.captions[:4]]
+torn = [" ".join(each[0].split()[:-2]) + "\u00a0…" for each in dev_set.captions[:4]]
 plots.show(
     plots.show_pictures(dev_set.images(range(4)), torn, title="How does each caption end?"),
     alt="Four drawn scenes. Under each stands a caption whose last two words are missing.",
@@ -432,7 +432,7 @@ def train(model, epochs, loss_of=caption_loss, sort=True, rate=3e-3):
     full_then_down = [min(1.0, 2.5 * (1 - step / steps)) for step in range(steps + 1)]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, full_then_down.__getitem__)
     curve = []
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for tokens in batches(token_lists, 48, sort):
             loss = loss_of(model, None, tokens, PAD)
             optimizer.zero_grad()
@@ -441,7 +441,7 @@ def train(model, epochs, loss_of=caption_loss, sort=True, rate=3e-3):
             optimizer.step()
             schedule.step()
         curve.append(nats_a_token(model, dev_lists))
-        print(f"{curve[-1]:.3f}", end="  ", flush=True)
+        print(f"epoch {epoch + 1}  {curve[-1]:.3f} nats a token")
     return curve
 
 
@@ -466,12 +466,12 @@ def loss_with_padding(model, memory, tokens, pad_id):
 
 
 for name, loss_of in (("without padding", caption_loss), ("with padding", loss_with_padding)):
+    print(f"trained {name}")
     model = fresh("rnn", hidden=64)
-    print(f"{name:15}  on real tokens", end=" ")
     train(model, 1, loss_of, sort=False)
     with torch.no_grad():
         each = [loss_of(model, None, b, PAD).item() for b in batches(dev_lists, 48, sort=False)]
-    print(f"what it reports {sum(each) / len(each):.3f}")
+    print(f"its own  {sum(each) / len(each):.3f} nats by the loss it was trained with\n")
 
 # %% [markdown]
 # The second network reports a triumph, and on real tokens it is no better than the first.
@@ -517,9 +517,9 @@ def opened_gate(model):
 models, curves = {"rnn": fresh("rnn"), "lstm": opened_gate(fresh("lstm"))}, {}
 for cell in models:
     size, started = sum(p.numel() for p in models[cell].parameters()), time.perf_counter()
-    print(f"{cell.upper():4} {size:9,} weights", end="   ")
+    print(f"{cell.upper()}: {size:,} weights")
     curves[cell.upper()] = train(models[cell], settings["epochs"])
-    print(f"{time.perf_counter() - started:4.0f} s")
+    print(f"took {time.perf_counter() - started:.0f} s\n")
 lstm_nats, rnn_nats = curves["LSTM"][-1], curves["RNN"][-1]
 below = ngram_nats - lstm_nats
 plots.show(
@@ -632,7 +632,7 @@ for cell, model in models.items():
 plots.show(
     plots.bars(
         {k: 100 * v for k, v in shares.items()},
-        "Who forgets the sky?",
+        "Hidden by the loss: who forgets the sky",
         digits=2,
         x="sentences that begin with a sky and name another (%)",
         colours=[plots.GREY, plots.GREY, plots.BLUE, plots.RED],
@@ -697,7 +697,7 @@ after = {cell.upper(): model for cell, model in models.items()}
 
 # %%
 colours = {"RNN": plots.BLUE, "LSTM": plots.RED, "LSTM, gate half open": plots.GREEN}
-figure, axes = plots.panels(1, 2, height=3.6, sharey=True)
+figure, axes = plots.panels(1, 2, height=3.9, sharey=True)
 for ax, title, group in zip(
     axes, ("before training", "after training"), (before, after), strict=True
 ):
@@ -705,9 +705,10 @@ for ax, title, group in zip(
         norms = reach(model, begun)
         ax.plot(norms, color=colours[name], label=name, marker="o", markersize=4)
         print(f"{title:15}  {name:20}  14 words back: {norms[14]:.0e} of the nearest word's")
-    ax.set(title=title, xlabel="words back", yscale="log")
+    ax.set(title=title, xlabel="words back", yscale="log", xticks=range(0, 15, 2))
 axes[0].set_ylabel("gradient (nearest word = 1)")
 axes[0].legend(loc="lower left")
+figure.suptitle("Through an open gate a gradient reaches far", x=0.01, ha="left", weight="bold")
 plots.show(
     figure,
     alt="Gradient at the end of a sentence by distance, logarithmic. Before training it "
@@ -905,4 +906,4 @@ sizes.report(
 # shows what the number hides. It speaks of boats it has never seen and cats that are not there.
 # To speak of *this* picture it needs something to speak from, and pictures are large: thousands of
 # numbers, nearly all of them irrelevant. So first a question for the other half of the captioner:
-# **what is left of a picture in 512 numbers?** That is lesson 02.
+# **what is left of a picture in 256 numbers?** That is lesson 02.

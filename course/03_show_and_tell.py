@@ -23,9 +23,9 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(pictures=150, exam=40, hidden=48, epochs=2, trial=(100, 1), batch=32, rate=5e-3),
-    cpu=dict(pictures=6000, exam=500, hidden=256, epochs=16, trial=(2500, 8), batch=64, rate=4e-3),
-    gpu=dict(pictures=6000, exam=500, hidden=512, epochs=40, trial=(6000, 8), batch=64, rate=2e-3),
+    smoke=dict(pictures=150, exam=40, hidden=48, epochs=2, rate=5e-3, trial=(100, 1), bugs=10),
+    cpu=dict(pictures=6000, exam=500, hidden=256, epochs=16, rate=4e-3, trial=(2500, 8), bugs=150),
+    gpu=dict(pictures=6000, exam=500, hidden=512, epochs=40, rate=2e-3, trial=(6000, 8), bugs=300),
 )
 
 # %% [markdown]
@@ -234,7 +234,7 @@ print(
 
 
 # %%
-def by_heart(pairs, steps=150):
+def by_heart(pairs, steps=120):
     """Losses of a fresh model that sees the same (picture, caption) pairs at every step."""
     torch.manual_seed(0)
     model = ShowAndTell(len(tokenizer), memory.shape[-1], 128, 128, dropout=0.0).to(here.device)
@@ -308,10 +308,10 @@ plots.show(
 
 
 # %%
-def batches(epoch, pictures=len(train_set), each=1, size=settings["batch"]):
-    """Batches of (picture, caption) pairs, the captions of a batch of like lengths."""
+def batches(epoch, pictures=len(train_set), size=64):
+    """Batches of (picture, caption) pairs: one caption of each picture, like lengths together."""
     rng = random.Random(epoch)
-    pairs = [(i, k) for i in range(pictures) for k in rng.sample(range(5), each)]
+    pairs = [(i, rng.randrange(5)) for i in range(pictures)]
     lengths = [len(tokens_of[i][k]) for i, k in pairs]
     return [[pairs[j] for j in batch] for batch in bucketed_batches(lengths, size, epoch)]
 
@@ -545,7 +545,8 @@ for name, captions in rows.items():
 #   score between these two rows.
 # - **The model comes near the grammar in BLEU-1, BLEU-4 and CIDEr, and may pass it, while some of its
 #   claims are false.** How can that be? It always takes the *commonest* wording, and that is what five
-#   references share; the grammar varies, as people do. These scores pay for sounding typical.
+#   references share; the grammar varies, as people do. (Lesson 00's *typical* grammar showed how high
+#   truth in common words can score.)
 # - **Beam search** finds likelier captions; whether they are better depends on the column. Lesson 04
 #   is about that.
 #
@@ -788,11 +789,12 @@ def loss_with(bug, model, memory, tokens):
     return F.cross_entropy(model(memory, inputs)[real], targets[real])
 
 
-def short_training(bug, steps=150):
+# %%
+def short_training(bug):
     torch.manual_seed(2)
     model = ShowAndTell(len(tokenizer), memory.shape[-1], 96, 96, dropout=0.0).to(here.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(steps):
+    for _ in range(settings["bugs"]):
         some = torch.randint(len(train_set), (32,))
         tokens = pad([tokens_of[i][0] for i in some], tokenizer.pad_id)[0].to(here.device)
         loss = loss_with(bug, model, memory[some], tokens)
@@ -802,21 +804,23 @@ def short_training(bug, steps=150):
     return loss.item(), tell(model.eval(), test_memory[:1])[0][0]
 
 
-for bug in (
+names = (
     "none",
     "targets not moved",
     "padding counted",
     "no <eos> in the targets",
     "pictures out of order",
-):
+)
+for bug in names:
     loss, said = short_training(bug)
     print(f"{bug:24} loss {loss:.3f}   {said[:90]!r}")
 
 # %% [markdown]
-# **The two lowest losses belong to broken models.** The first has learned to copy the word it is given; so
-# it copies `<bos>` for ever, which is no word, hence the empty caption. The second is proud of guessing
-# padding. The fourth cannot stop. And the last sounds perfect: its loss lags only a little behind, early
-# on, and its captions are fluent, about some other picture. Would the gate of section 4 have caught it?
+# **The two lowest losses belong to broken models.** One has learned to copy the word it is given, so it
+# copies `<bos>` for ever, which is no word: hence the empty caption. The other is proud of guessing
+# padding. Without `<eos>` a model cannot stop. And *pictures out of order* sounds perfect: a loss
+# only a little behind, fluent captions, about some other picture. Would the gate of section 4 have
+# caught it?
 #
 # A loss must be read together with what it measures, and with a caption beside it. Hence the rule of
 # this course: **every epoch prints a sample.**
@@ -880,7 +884,7 @@ for bug in (
 #
 # ## What you have, and what is missing
 #
-# A picture enters a language model as one more word. The model learns grammar first and truth later;
+# A picture enters a language model as one more word, or as its first memory. The model learns grammar first and truth later;
 # its errors have kinds, and the kinds have causes: one vector binds nothing, habit beats sight, and
 # it cannot decline. What you do *not* have is a reason to trust the scores, or any other way to
 # choose a caption than the likeliest. **Which caption is best, and who says so?** That is lesson 04.

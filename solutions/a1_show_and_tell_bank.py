@@ -23,7 +23,9 @@ USED = ["overfit_open", "train_open", "train_hidden"]
 
 def model_answer(question):
     """The source of a question's solution cell, without nbgrader's delimiting lines."""
-    cell = re.search(rf'^# %% nbgrader=.*"grade_id": "{question}",.*\n((?:(?!^# %%).*\n)*)', MASTER, re.M)[1]
+    cell = re.search(
+        rf'^# %% nbgrader=.*"grade_id": "{question}",.*\n((?:(?!^# %%).*\n)*)', MASTER, re.M
+    )[1]
     return re.sub(r"^ *### (?:BEGIN|END) SOLUTION\n", "", cell, flags=re.M).strip()
 
 
@@ -46,7 +48,9 @@ def changed(question, *changes):
     source = model_answer(question)
     for old, new in changes:
         if source.count(old) != 1:
-            raise ValueError(f"'{old}' stands {source.count(old)} times in the answer to {question}")
+            raise ValueError(
+                f"'{old}' stands {source.count(old)} times in the answer to {question}"
+            )
         source = source.replace(old, new)
     return source
 
@@ -54,27 +58,76 @@ def changed(question, *changes):
 # --- vocabulary ---------------------------------------------------------------------------------
 ORDER = "sorted(kept, key=lambda word: (-counts[word], word))"
 BARE = '"".join(letter for letter in caption.lower() if letter not in ".,!?")'
-wrong("vocabulary", "capitals-kept", ("caption.lower()", "caption"), message="capitals: 'Red' and 'red' are one word")
-wrong("vocabulary", "punctuation-kept", (BARE, "caption.lower()"), message="punctuation: 'ball.' and 'ball!' are one")
-wrong("vocabulary", "min-count-off-by-one", (">= min_count", "> min_count"), message="min_count = 2 keeps a word")
-wrong("vocabulary", "min-count-unused", (" if counts[word] >= min_count", ""), message="min_count is not used")
+wrong(
+    "vocabulary",
+    "capitals-kept",
+    ("caption.lower()", "caption"),
+    message="capitals: 'Red' and 'red' are one word",
+)
+wrong(
+    "vocabulary",
+    "punctuation-kept",
+    (BARE, "caption.lower()"),
+    message="punctuation: 'ball.' and 'ball!' are one",
+)
+wrong(
+    "vocabulary",
+    "min-count-off-by-one",
+    (">= min_count", "> min_count"),
+    message="min_count = 2 keeps a word",
+)
+wrong(
+    "vocabulary",
+    "min-count-unused",
+    (" if counts[word] >= min_count", ""),
+    message="min_count is not used",
+)
 # As a set would give them, but the same at every run
-wrong("vocabulary", "order-of-a-set", (ORDER, "sorted(set(kept), key=lambda word: word[::-1])"), message="a set or")
-wrong("vocabulary", "ties-as-they-come", (ORDER, "sorted(kept, key=lambda word: -counts[word])"), message="by alphabet")
-wrong("vocabulary", "alphabetical", (ORDER, "sorted(kept)"), message="the commonest word comes first")
-wrong("vocabulary", "special-last", ("SPECIAL + " + ORDER, ORDER + " + SPECIAL"), message="special tokens come first")
+wrong(
+    "vocabulary",
+    "order-of-a-set",
+    (ORDER, "sorted(set(kept), key=lambda word: word[::-1])"),
+    message="a set or",
+)
+wrong(
+    "vocabulary",
+    "ties-as-they-come",
+    (ORDER, "sorted(kept, key=lambda word: -counts[word])"),
+    message="by alphabet",
+)
+wrong(
+    "vocabulary", "alphabetical", (ORDER, "sorted(kept)"), message="the commonest word comes first"
+)
+wrong(
+    "vocabulary",
+    "special-last",
+    ("SPECIAL + " + ORDER, ORDER + " + SPECIAL"),
+    message="special tokens come first",
+)
 wrong(
     "vocabulary", "a-dictionary", ("return SPECIAL + " + ORDER,
     "return {word: i for i, word in enumerate(SPECIAL + " + ORDER + ")}"), message="a list of words",
 )  # fmt: skip
 ENDS = 'return [id_of["<bos>"], *ids, id_of["<eos>"]]'
-wrong("vocabulary", "no-ends", (ENDS, "return ids"), message="begins with <bos> and ends with <eos>")
-wrong("vocabulary", "no-eos", (ENDS, 'return [id_of["<bos>"], *ids]'), message="a model would never learn to stop")
+wrong(
+    "vocabulary", "no-ends", (ENDS, "return ids"), message="begins with <bos> and ends with <eos>"
+)
+wrong(
+    "vocabulary",
+    "no-eos",
+    (ENDS, 'return [id_of["<bos>"], *ids]'),
+    message="a model would never learn to stop",
+)
 wrong(
     "vocabulary", "unknown-left-out", ('id_of.get(word, id_of["<unk>"]) for word in split_words(caption)',
     "id_of[word] for word in split_words(caption) if word in id_of"), message="it is not left out",
 )  # fmt: skip
-wrong("vocabulary", "unknown-is-padding", ('id_of.get(word, id_of["<unk>"])', "id_of.get(word, 0)"), message="masked")
+wrong(
+    "vocabulary",
+    "unknown-is-padding",
+    ('id_of.get(word, id_of["<unk>"])', "id_of.get(word, 0)"),
+    message="masked",
+)
 wrong(
     "vocabulary", "unknown-crashes", ('id_of.get(word, id_of["<unk>"])', "id_of[word]"),
     message="KeyError: 'purple' in line",
@@ -119,20 +172,50 @@ def encode(caption, vocabulary):
 
 # --- padding ------------------------------------------------------------------------------------
 FILLED = "torch.full((len(sequences), int(lengths.max())), pad_id)"
-wrong("padding", "with-zeros", (FILLED, FILLED.replace("pad_id", "0")), message="filled with 0: use pad_id")
-wrong("padding", "with-bos", (FILLED, FILLED.replace("pad_id", "1")), message="the id of <bos>: use pad_id")
-wrong("padding", "before-the-words", ("row[: len(sequence)]", "row[-len(sequence) :]"), message="it belongs after them")
+wrong(
+    "padding",
+    "with-zeros",
+    (FILLED, FILLED.replace("pad_id", "0")),
+    message="filled with 0: use pad_id",
+)
+wrong(
+    "padding",
+    "with-bos",
+    (FILLED, FILLED.replace("pad_id", "1")),
+    message="the id of <bos>: use pad_id",
+)
+wrong(
+    "padding",
+    "before-the-words",
+    ("row[: len(sequence)]", "row[-len(sequence) :]"),
+    message="it belongs after them",
+)
 wrong(
     "padding", "cut-to-the-shortest", (FILLED, FILLED.replace("max", "min")),
     ("torch.tensor(sequence)", "torch.tensor(sequence)[: len(row)]"), message="T is the length of the longest",
 )  # fmt: skip
-wrong("padding", "always-twenty", (FILLED, "torch.full((len(sequences), 20), pad_id)"), message="shape (3, 7)")
-wrong("padding", "floats", (FILLED, FILLED[:-1] + ", dtype=torch.float)"), message="give dtype=torch.long")
+wrong(
+    "padding",
+    "always-twenty",
+    (FILLED, "torch.full((len(sequences), 20), pad_id)"),
+    message="shape (3, 7)",
+)
+wrong(
+    "padding",
+    "floats",
+    (FILLED, FILLED[:-1] + ", dtype=torch.float)"),
+    message="give dtype=torch.long",
+)
 wrong(
     "padding", "lengths-after-filling", ("return tokens, lengths", "return tokens, lengths * 0 + tokens.shape[1]"),
     message="count each sequence before it is filled up",
 )  # fmt: skip
-wrong("padding", "no-lengths", ("return tokens, lengths", "return tokens"), message="return tokens, lengths")
+wrong(
+    "padding",
+    "no-lengths",
+    ("return tokens, lengths", "return tokens"),
+    message="return tokens, lengths",
+)
 wrong(
     "padding", "callers-lists-change", message="append and extend change the caller's lists", source='''
 def pad(sequences, pad_id):
@@ -166,27 +249,76 @@ def pad(sequences, pad_id):
 
 # --- lstm_step ----------------------------------------------------------------------------------
 NEXT_C = "torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)"
-wrong("lstm_step", "gates-i-g-f-o", ("i, f, g, o = a", "i, g, f, o = a"), message="in the order i, g, f, o;")
-wrong("lstm_step", "gates-i-f-o-g", ("i, f, g, o = a", "i, f, o, g = a"), message="in the order i, f, o, g;")
-wrong("lstm_step", "gates-f-i-g-o", ("i, f, g, o = a", "f, i, g, o = a"), message="in the order f, i, g, o;")
-wrong("lstm_step", "no-tanh-on-c", ("torch.tanh(next_c), next_c", "next_c, next_c"), message="the tanh is missing")
-wrong("lstm_step", "no-output-gate", ("torch.sigmoid(o) * ", ""), message="the output gate is missing")
-wrong("lstm_step", "old-c", ("torch.tanh(next_c)", "torch.tanh(c)"), message="h' uses the old c; it needs the new one")
-wrong("lstm_step", "sigmoid-on-g", ("torch.tanh(g)", "torch.sigmoid(g)"), message="g goes through tanh")
+wrong(
+    "lstm_step",
+    "gates-i-g-f-o",
+    ("i, f, g, o = a", "i, g, f, o = a"),
+    message="in the order i, g, f, o;",
+)
+wrong(
+    "lstm_step",
+    "gates-i-f-o-g",
+    ("i, f, g, o = a", "i, f, o, g = a"),
+    message="in the order i, f, o, g;",
+)
+wrong(
+    "lstm_step",
+    "gates-f-i-g-o",
+    ("i, f, g, o = a", "f, i, g, o = a"),
+    message="in the order f, i, g, o;",
+)
+wrong(
+    "lstm_step",
+    "no-tanh-on-c",
+    ("torch.tanh(next_c), next_c", "next_c, next_c"),
+    message="the tanh is missing",
+)
+wrong(
+    "lstm_step", "no-output-gate", ("torch.sigmoid(o) * ", ""), message="the output gate is missing"
+)
+wrong(
+    "lstm_step",
+    "old-c",
+    ("torch.tanh(next_c)", "torch.tanh(c)"),
+    message="h' uses the old c; it needs the new one",
+)
+wrong(
+    "lstm_step",
+    "sigmoid-on-g",
+    ("torch.tanh(g)", "torch.sigmoid(g)"),
+    message="g goes through tanh",
+)
 wrong("lstm_step", "no-bias-hh", (" + bias_hh", ""), message="bias_hh is not added")
-wrong("lstm_step", "no-forget-gate", ("torch.sigmoid(f) * c", "c"), message="the forget gate is missing")
-wrong("lstm_step", "h-is-not-read", (" + h @ weight_hh.T", ""), message="h @ weight_hh.T is not added")
+wrong(
+    "lstm_step",
+    "no-forget-gate",
+    ("torch.sigmoid(f) * c", "c"),
+    message="the forget gate is missing",
+)
+wrong(
+    "lstm_step", "h-is-not-read", (" + h @ weight_hh.T", ""), message="h @ weight_hh.T is not added"
+)
 wrong(
     "lstm_step", "results-exchanged", ("torch.sigmoid(o) * torch.tanh(next_c), next_c",
     "next_c, torch.sigmoid(o) * torch.tanh(next_c)"), message="the two results are exchanged",
 )  # fmt: skip
-wrong("lstm_step", "only-h", (" * torch.tanh(next_c), next_c", " * torch.tanh(next_c)"), message="two results, h and c")
+wrong(
+    "lstm_step",
+    "only-h",
+    (" * torch.tanh(next_c), next_c", " * torch.tanh(next_c)"),
+    message="two results, h and c",
+)
 wrong(
     "lstm_step", "c-in-place", ("next_c = " + NEXT_C,
     "c *= torch.sigmoid(f)\n    c += torch.sigmoid(i) * torch.tanh(g)\n    next_c = c"),
     message="writes into the caller's tensor",
 )  # fmt: skip
-wrong("lstm_step", "not-transposed", ("weight_ih.T", "weight_ih"), message="RuntimeError: mat1 and mat2 shapes")
+wrong(
+    "lstm_step",
+    "not-transposed",
+    ("weight_ih.T", "weight_ih"),
+    message="RuntimeError: mat1 and mat2 shapes",
+)
 wrong(
     "lstm_step", "hard-coded", loses=["hidden"], message="lstm_step, on other data", source='''
 def lstm_step(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -240,24 +372,74 @@ LOSS = "F.cross_entropy(guesses[real], targets[real])"
 EACH = 'F.cross_entropy(guesses.transpose(1, 2), targets, reduction="none")'
 wrong("masked_loss", "mean-over-padding", (LOSS, "F.cross_entropy(guesses.flatten(0, 1), targets.flatten())"),
       message="the mean is over padding too")  # fmt: skip
-wrong("masked_loss", "padding-is-counted", (LOSS, f"({EACH} * real).mean()"), message="padding adds 0 to the sum but")
-wrong("masked_loss", "sum", (LOSS, f"({EACH} * real).sum()"), message="this is the sum; divide by the number of real")
-wrong("masked_loss", "sum-per-caption", (LOSS, f"({EACH} * real).sum(1).mean()"), message="the sum for each caption")
+wrong(
+    "masked_loss",
+    "padding-is-counted",
+    (LOSS, f"({EACH} * real).mean()"),
+    message="padding adds 0 to the sum but",
+)
+wrong(
+    "masked_loss",
+    "sum",
+    (LOSS, f"({EACH} * real).sum()"),
+    message="this is the sum; divide by the number of real",
+)
+wrong(
+    "masked_loss",
+    "sum-per-caption",
+    (LOSS, f"({EACH} * real).sum(1).mean()"),
+    message="the sum for each caption",
+)
 wrong("masked_loss", "mean-of-means", (LOSS, f"(({EACH} * real).sum(1) / real.sum(1)).mean()"),
       message="short captions weigh more")  # fmt: skip
-wrong("masked_loss", "not-shifted", ("logits[:, :-1], tokens[:, 1:]", "logits, tokens"), message="nothing is shifted")
-wrong("masked_loss", "targets-not-shifted", ("tokens[:, 1:]", "tokens[:, :-1]"), message="nothing is shifted")
+wrong(
+    "masked_loss",
+    "not-shifted",
+    ("logits[:, :-1], tokens[:, 1:]", "logits, tokens"),
+    message="nothing is shifted",
+)
+wrong(
+    "masked_loss",
+    "targets-not-shifted",
+    ("tokens[:, 1:]", "tokens[:, :-1]"),
+    message="nothing is shifted",
+)
 wrong("masked_loss", "shifted-backwards", ("logits[:, :-1], tokens[:, 1:]", "logits[:, 1:], tokens[:, :-1]"),
       message="shifted the wrong way")  # fmt: skip
-wrong("masked_loss", "rolled", ("logits[:, :-1], tokens[:, 1:]", "logits, tokens.roll(-1, 1)"), message="roll brings")
-wrong("masked_loss", "softmax-twice", ("guesses[real],", "guesses[real].softmax(-1),"), message="softmax twice")
+wrong(
+    "masked_loss",
+    "rolled",
+    ("logits[:, :-1], tokens[:, 1:]", "logits, tokens.roll(-1, 1)"),
+    message="roll brings",
+)
+wrong(
+    "masked_loss",
+    "softmax-twice",
+    ("guesses[real],", "guesses[real].softmax(-1),"),
+    message="softmax twice",
+)
 wrong("masked_loss", "eos-left-out", ("targets != pad_id", "(targets != pad_id) & (targets != 2)"),
       message="<eos> is left out")  # fmt: skip
-wrong("masked_loss", "mask-of-inputs", ("targets != pad_id", "tokens[:, :-1] != pad_id"), message="looks at the inputs")
-wrong("masked_loss", "zero-is-padding", ("targets != pad_id", "targets != 0"), message="compare with pad_id")
+wrong(
+    "masked_loss",
+    "mask-of-inputs",
+    ("targets != pad_id", "tokens[:, :-1] != pad_id"),
+    message="looks at the inputs",
+)
+wrong(
+    "masked_loss",
+    "zero-is-padding",
+    ("targets != pad_id", "targets != 0"),
+    message="compare with pad_id",
+)
 wrong("masked_loss", "a-plain-number", (LOSS, LOSS + ".item()"), message="backward() could not follow it",
       loses=["open"])  # fmt: skip
-wrong("masked_loss", "not-reduced", (LOSS, LOSS[:-1] + ', reduction="none")'), message="one number: the mean over all")
+wrong(
+    "masked_loss",
+    "not-reduced",
+    (LOSS, LOSS[:-1] + ', reduction="none")'),
+    message="one number: the mean over all",
+)
 wrong("masked_loss", "hard-coded", loses=["hidden"], drags=USED, message="masked_loss, on other data", source='''
 def masked_loss(logits, tokens, pad_id):
     real = (tokens[:, 1:] != pad_id)[..., None]
@@ -290,23 +472,69 @@ def masked_loss(logits, tokens, pad_id):
 # --- captioner ----------------------------------------------------------------------------------
 JOINED = "torch.cat([picture[:, None], words], 1)"
 OUT = "self.head(outputs[:, 1:])"
-wrong("captioner", "mean-over-places", ("memory.amax(1)", "memory.mean(1)"), message="the mean over the N places")
-wrong("captioner", "sum-over-places", ("memory.amax(1)", "memory.sum(1)"), message="the sum over the N places")
-wrong("captioner", "first-place-only", ("memory.amax(1)", "memory[:, 0]"), message="only the first of the N places")
+wrong(
+    "captioner",
+    "mean-over-places",
+    ("memory.amax(1)", "memory.mean(1)"),
+    message="the mean over the N places",
+)
+wrong(
+    "captioner",
+    "sum-over-places",
+    ("memory.amax(1)", "memory.sum(1)"),
+    message="the sum over the N places",
+)
+wrong(
+    "captioner",
+    "first-place-only",
+    ("memory.amax(1)", "memory[:, 0]"),
+    message="only the first of the N places",
+)
 wrong("captioner", "picture-at-every-word", (JOINED, "words + picture[:, None]"), ("outputs[:, 1:]", "outputs"),
       message="the picture is added to every word")  # fmt: skip
 wrong("captioner", "picture-first-and-at-every-word", (JOINED, "torch.cat([picture[:, None], words + picture[:, None]], 1)"),
       message="the picture is added to every word")  # fmt: skip
-wrong("captioner", "picture-unused", (JOINED, "words"), ("outputs[:, 1:]", "outputs"), message="picture is not used")
-wrong("captioner", "picture-last", (JOINED, "torch.cat([words, picture[:, None]], 1)"), message="the model looks ahead")
-wrong("captioner", "first-output-kept", ("outputs[:, 1:]", "outputs"), message="is still there: drop the first")
-wrong("captioner", "last-output-dropped", ("outputs[:, 1:]", "outputs[:, :-1]"), message="the last output was dropped")
+wrong(
+    "captioner",
+    "picture-unused",
+    (JOINED, "words"),
+    ("outputs[:, 1:]", "outputs"),
+    message="picture is not used",
+)
+wrong(
+    "captioner",
+    "picture-last",
+    (JOINED, "torch.cat([words, picture[:, None]], 1)"),
+    message="the model looks ahead",
+)
+wrong(
+    "captioner",
+    "first-output-kept",
+    ("outputs[:, 1:]", "outputs"),
+    message="is still there: drop the first",
+)
+wrong(
+    "captioner",
+    "last-output-dropped",
+    ("outputs[:, 1:]", "outputs[:, :-1]"),
+    message="the last output was dropped",
+)
 wrong("captioner", "no-head", (OUT, "outputs[:, 1:]"), message="the head makes logits of them")
 wrong("captioner", "probabilities", (OUT, OUT + ".softmax(-1)"), message="these are probabilities")
-wrong("captioner", "last-place-only", ("outputs[:, 1:]", "outputs[:, -1]"), message="the logits at all T places")
+wrong(
+    "captioner",
+    "last-place-only",
+    ("outputs[:, 1:]", "outputs[:, -1]"),
+    message="the logits at all T places",
+)
 wrong("captioner", "along-the-batch", (f"self.recurrent({JOINED})", f"self.recurrent({JOINED}.transpose(0, 1))"),
       ("outputs[:, 1:]", "outputs.transpose(0, 1)[:, 1:]"), message="the LSTM runs along the batch")  # fmt: skip
-wrong("captioner", "no-time-axis", ("picture[:, None]", "picture"), message="RuntimeError: Tensors must have")
+wrong(
+    "captioner",
+    "no-time-axis",
+    ("picture[:, None]", "picture"),
+    message="RuntimeError: Tensors must have",
+)
 wrong("captioner", "hard-coded", loses=["hidden"], drags=USED, message="captioner, on other data", source='''
 from coursekit.checks import a1
 
@@ -343,12 +571,39 @@ wrong("overfit", "no-backward", ("        loss.backward()\n", ""), message="weig
 wrong("overfit", "gradients-cleared-after-backward",
       ("        optimizer.zero_grad()\n        loss.backward()\n", "        loss.backward()\n        optimizer.zero_grad()\n"),
       message="weights that change")  # fmt: skip
-wrong("overfit", "no-zero-grad", ("        optimizer.zero_grad()\n", ""), message="gradients add up from step to step")
-wrong("overfit", "own-learning-rate", ("learning_rate)\n    model", "1e-5)\n    model"), message="the learning rate that")
-wrong("overfit", "only-the-head", ("Adam(model.parameters()", "Adam(model.head.parameters()"), message="never move")
-wrong("overfit", "returns-in-the-loop", ("    return losses", "        return losses"), message="one a step")
-wrong("overfit", "returns-the-last-loss", ("return losses", "return losses[-1]"), message="return the loss of every")
-wrong("overfit", "returns-nothing", ("    return losses", ""), message="return the loss of every step")
+wrong(
+    "overfit",
+    "no-zero-grad",
+    ("        optimizer.zero_grad()\n", ""),
+    message="gradients add up from step to step",
+)
+wrong(
+    "overfit",
+    "own-learning-rate",
+    ("learning_rate)\n    model", "1e-5)\n    model"),
+    message="the learning rate that",
+)
+wrong(
+    "overfit",
+    "only-the-head",
+    ("Adam(model.parameters()", "Adam(model.head.parameters()"),
+    message="never move",
+)
+wrong(
+    "overfit",
+    "returns-in-the-loop",
+    ("    return losses", "        return losses"),
+    message="return after the loop, not in it",
+)
+wrong(
+    "overfit",
+    "returns-the-last-loss",
+    ("return losses", "return losses[-1]"),
+    message="return the loss of every",
+)
+wrong(
+    "overfit", "returns-nothing", ("    return losses", ""), message="return the loss of every step"
+)
 wrong("overfit", "plain-gradient-descent", ("optim.Adam", "optim.SGD"), message="Adam does well")
 wrong("overfit", "hard-coded", message="weights that change", source='''
 def overfit(model, loss_fn, memory, tokens, pad_id, steps, learning_rate):
@@ -374,17 +629,36 @@ right("overfit", "gradients-cleared-last", ("        optimizer.zero_grad()\n", "
 # --- train --------------------------------------------------------------------------------------
 IDS = "random.choice(captions[i])) for i in batch.tolist()"
 wrong("train", "shuffled-apart", (IDS, IDS.replace("in batch", "in torch.randperm(len(memory))[: len(batch)]")),
-      message="same order")  # fmt: skip
+      message="in the same order?")  # fmt: skip
 wrong("train", "place-in-the-batch", (IDS, IDS.replace("batch.tolist()", "range(len(batch))")),
-      message="same order")  # fmt: skip
-wrong("train", "no-ends", ("tokenizer.with_ends(", "tokenizer.encode("), message="BLEU-4 of at least")
-wrong("train", "no-end", ("ids = [tokenizer.with_ends(", "ids = [[1] + tokenizer.encode("), message="do not end")
+      message="in the same order?")  # fmt: skip
+wrong("train", "no-ends", ("tokenizer.with_ends(", "tokenizer.encode("), message="do not end")
+wrong(
+    "train",
+    "no-end",
+    ("ids = [tokenizer.with_ends(", "ids = [[1] + tokenizer.encode("),
+    message="do not end",
+)
 wrong("train", "first-batch-only", ("            losses.append(loss.item())\n",
-      "            losses.append(loss.item())\n            break\n"), message="BLEU-4 of at least")  # fmt: skip
-wrong("train", "no-step", ("            optimizer.step()\n", ""), message="BLEU-4 of at least")
-wrong("train", "returns-nothing", ("    return model", ""), message="train_captioner returns a Module")
-wrong("train", "returns-losses", ("return model", "return losses"), message="train_captioner returns a Module")
-wrong("train", "crashes", ("memory[batch]", "memory[batch.tolist()[0]]"), message="the code stopped with an error")
+      "            losses.append(loss.item())\n            break\n"), message="next to nothing is learned")  # fmt: skip
+wrong(
+    "train", "no-step", ("            optimizer.step()\n", ""), message="next to nothing is learned"
+)
+wrong(
+    "train", "returns-nothing", ("    return model", ""), message="train_captioner returns a Module"
+)
+wrong(
+    "train",
+    "returns-losses",
+    ("return model", "return losses"),
+    message="train_captioner returns a Module",
+)
+wrong(
+    "train",
+    "crashes",
+    ("memory[batch]", "memory[batch.tolist()[0]]"),
+    message="the code stopped with an error",
+)
 right("train", "all-captions-with-a-schedule", source='''
 def train_captioner(model, loss_fn, memory, captions, tokenizer, epochs, batch_size, learning_rate):
     pairs = [(i, tokenizer.with_ends(c)) for i, each in enumerate(captions) for c in each]
@@ -410,7 +684,12 @@ STOP = """            if tokens[b] == eos_id:
 ADD = "captions[b].append(int(tokens[b]))\n"
 wrong("greedy", "keeps-eos", (STOP, f"            {ADD}            if tokens[b] == eos_id:\n                open_ones.remove(b)\n"),
       message="<eos> is a signal, not a word")  # fmt: skip
-wrong("greedy", "keeps-bos", ("[[] for _ in memory]", "[[bos_id] for _ in memory]"), message="<bos> is where you begin")
+wrong(
+    "greedy",
+    "keeps-bos",
+    ("[[] for _ in memory]", "[[bos_id] for _ in memory]"),
+    message="<bos> is where you begin",
+)
 wrong("greedy", "never-stops", (STOP, f"            {ADD}"), message="a caption stops at <eos>")
 wrong("greedy", "words-after-eos-stay", (STOP, f"            if tokens[b] != eos_id:\n                {ADD}"),
       message="<eos> is removed, but the words after it stay")  # fmt: skip
@@ -418,16 +697,46 @@ wrong("greedy", "all-stop-with-the-first", ("if not open_ones:", "if len(open_on
       message="all captions stop with the first that ends", loses=["open", "hidden"])  # fmt: skip
 wrong("greedy", "bos-at-every-step", ("model.step(tokens, state)", "model.step(torch.full((len(memory),), bos_id), state)"),
       message="<bos> at every step")  # fmt: skip
-wrong("greedy", "state-not-kept", ("logits, state = model.step", "logits, _ = model.step"), message="keep it, `logits, state")
-wrong("greedy", "argmax-over-the-batch", ("logits.argmax(-1)", "logits.argmax(0)"), message="argmax over the wrong axis?")
-wrong("greedy", "one-word-too-few", ("range(max_len)", "range(max_len - 1)"), message="one word too few")
-wrong("greedy", "one-word-too-many", ("range(max_len)", "range(max_len + 1)"), message="one word too many")
-wrong("greedy", "largest-absolute-logit", ("logits.argmax(-1)", "logits.abs().argmax(-1)"), message="with the largest logit")
+wrong(
+    "greedy",
+    "state-not-kept",
+    ("logits, state = model.step", "logits, _ = model.step"),
+    message="keep it, `logits, state",
+)
+wrong(
+    "greedy",
+    "argmax-over-the-batch",
+    ("logits.argmax(-1)", "logits.argmax(0)"),
+    message="argmax over the wrong axis?",
+)
+wrong(
+    "greedy",
+    "one-word-too-few",
+    ("range(max_len)", "range(max_len - 1)"),
+    message="one word too few",
+)
+wrong(
+    "greedy",
+    "one-word-too-many",
+    ("range(max_len)", "range(max_len + 1)"),
+    message="one word too many",
+)
+wrong(
+    "greedy",
+    "largest-absolute-logit",
+    ("logits.argmax(-1)", "logits.abs().argmax(-1)"),
+    message="with the largest logit",
+)
 wrong("greedy", "drawn-at-random", ("logits.argmax(-1)", "torch.multinomial(logits.softmax(-1), 1)[:, 0]"),
       message="with the largest logit")  # fmt: skip
 wrong("greedy", "begins-with-padding", ("torch.full((len(memory),), bos_id)", "torch.zeros(len(memory), dtype=torch.long)"),
       message="begin with bos_id")  # fmt: skip
-wrong("greedy", "first-picture-only", ("return captions", "return captions[:1]"), message="one list of tokens for each picture")
+wrong(
+    "greedy",
+    "first-picture-only",
+    ("return captions", "return captions[:1]"),
+    message="one list of tokens for each picture",
+)
 wrong("greedy", "hard-coded", loses=["hidden"], message="greedy, on other data", source='''
 def greedy(model, memory, bos_id, eos_id, max_len=30):
     return [[5, 3, 3, 7], [4], [], [8, 4, 8, 4, 8, 4]]

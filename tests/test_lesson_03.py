@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from coursekit import plots
 from coursekit.checks import lesson_03 as check
 
 LESSON = Path(__file__).resolve().parents[1] / "course" / "03_show_and_tell.py"
@@ -298,3 +299,35 @@ def test_recorded_values_are_what_their_names_say():
         (np.asarray(check.NO_BIAS) + bias, memory.max(1)),
     ):
         assert np.allclose(pooled @ weight.T + bias, recorded)
+
+
+# --- the lesson's own figures
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_stories_mark_the_wrong_words_and_wrap_long_lines():
+    long = ["word"] * 40
+    told = [
+        [("epoch 1", ["a", "red", "cat"], [False, True, False]), ("epoch 2", long, [False] * 40)]
+    ]
+    figure = plots.stories([np.zeros((3, 8, 8), np.uint8)], told, "t")
+    picture, lines = figure.axes
+    marked = [t.get_text() for t in lines.texts if t.get_color() == plots.RED]
+    assert marked == ["‾‾‾", "red"]
+    assert texts(lines).count("word") == 40
+    assert len({t.xyann[1] for t in lines.texts if t.get_text() == "word"}) == 3
+    figure.draw_without_rendering()
+
+
+def test_unrolled_moves_the_targets_by_one():
+    figure = plots.unrolled(np.zeros((3, 8, 8), np.uint8), ["a", "cat"], "t")
+    for axes, steps in zip(figure.axes, (4, 3), strict=True):
+        found = texts(axes)
+        assert found.count("LSTM") == steps
+        targets = [t.get_text() for t in axes.texts if t.get_color() == plots.RED]
+        assert targets == ["a", "cat", "<eos>", "targets"]
+        assert [t for t in found if t in ("<bos>", "a", "cat")].count("a") == 2
+    figure.draw_without_rendering()

@@ -10,6 +10,7 @@ import torch
 
 from coursekit import plots
 from coursekit.errors import CourseError
+from coursekit.plots import charts
 
 
 @pytest.fixture
@@ -72,9 +73,9 @@ def test_names_of_lines_do_not_overlap():
 
 
 def test_labels_that_do_not_touch_stay_where_they_are():
-    assert plots._apart([0.1, 0.5, 0.9], 0.06) == [0.1, 0.5, 0.9]
-    assert plots._apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
-    assert plots._apart([], 0.1) == []
+    assert charts._apart([0.1, 0.5, 0.9], 0.06) == [0.1, 0.5, 0.9]
+    assert charts._apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+    assert charts._apart([], 0.1) == []
 
 
 def test_heat_and_panels_return_figures():
@@ -82,6 +83,17 @@ def test_heat_and_panels_return_figures():
     assert figure.axes[0].get_title(loc="left") == "Same"
     figure, axes = plots.panels(1, 2, sharey=True)
     assert axes.shape == (2,)
+
+
+def test_numbers_in_squares_are_light_on_dark_and_dark_on_light():
+    figure = plots.heat([[0.0, 1.0]], "t", digits=2)
+    found = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert found == {"0.00": "white", "1.00": "black"}
+
+
+def test_a_recurrent_net_takes_a_word_and_guesses_the_next():
+    words = [text.get_text() for text in plots.recurrent(["two", "cats"], "t").axes[0].texts]
+    assert words.count("RNN") == 3 and words.count("two") == 2 and "<eos>" in words
 
 
 def test_every_colour_is_readable_or_marked_light():

@@ -97,7 +97,11 @@ def _whole_list(told, steps):
         got = "None" if told is None else f"a {type(told).__name__}"
         raise Wrong(f"a list of {steps} losses", got, "return the loss of every step")
     if len(told) != steps:
-        raise Wrong(f"{steps} losses, one a step", f"{len(told)}", "append the loss at every step")
+        raise Wrong(
+            f"{steps} losses, one a step",
+            f"{len(told)}",
+            "append at every step; return after the loop, not in it",
+        )
 
 
 def _why_not_learned(model, loss_fn, memory, tokens, pad_id, moved):
@@ -121,7 +125,7 @@ def _gradient_size(model):
 
 
 # --- 7 training ---------------------------------------------------------------------------------
-@exercise("captions")
+@exercise("train_captioner")
 def captions(describe, memory, references, score, at_least):
     """describe(memory (B, N, D)) -> B captions; score(captions, references) -> BLEU-4, 0 to 1."""
     told = describe(memory)
@@ -139,6 +143,8 @@ def captions(describe, memory, references, score, at_least):
 
 
 def _why_poor(told, references, score, bleu):
+    if bleu < 0.05:
+        return "next to nothing is learned: backward() and a step for every batch of every epoch?"
     lengths = [len(one.split()) for one in told]
     usual = np.mean([len(one.split()) for each in references for one in each])
     if np.mean(lengths) > 1.5 * usual:
@@ -146,7 +152,9 @@ def _why_poor(told, references, score, bleu):
     if np.mean(lengths) < 0.5 * usual:
         return "the captions break off: what are the targets, and is <bos> the first token?"
     if len(set(told)) <= max(1, len(told) // 20):
-        return "nearly all pictures get the same caption: too few steps, or memory and captions of a batch are not in the same order"
+        return (
+            "nearly all pictures get the same caption: are memory and captions in the same order?"
+        )
     turned = [*references[1:], references[0]]
     if score(told, turned) > 0.7 * bleu:
         return "the captions do not fit their pictures: shuffle memory and captions with the same order"

@@ -159,7 +159,9 @@ def _read_marks(api, name, row, full):
         row.questions = {one.name: _points(one) for one in grades}
         row.score = float(work.score)
         # nbgrader asks again after every autograde, also for what a person has marked already
-        row.needs_manual_grade = any(one.needs_manual_grade and one.manual_score is None for one in grades)
+        row.needs_manual_grade = any(
+            one.needs_manual_grade and one.manual_score is None for one in grades
+        )
         row.auto_score = sum(row.questions.get(key) or 0.0 for key in full)
 
 
