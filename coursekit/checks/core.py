@@ -14,6 +14,13 @@ class Wrong(Exception):
         self.expected, self.got, self.likely = expected, got, likely
 
 
+class Verdict(int):
+    """1 or 0 for right or wrong; a notebook whose cell ends with it shows nothing more than was printed."""
+
+    def _ipython_display_(self):
+        pass
+
+
 class CheckFailed(AssertionError):
     """A failed check as an assignment raises it: in a notebook, its traceback is the verdict alone."""
 
@@ -32,7 +39,7 @@ def exercise(name):
         def show(*answer, **options):
             passed, verdict = _judge(name, check, answer, options)
             print(verdict)
-            return passed
+            return Verdict(passed)
 
         @functools.wraps(check)
         def require(*answer, **options):
