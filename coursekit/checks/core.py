@@ -95,7 +95,7 @@ def as_array(value, name):
         array = np.asarray(value)
     except Exception:
         array = None
-    if array is None or array.dtype == object:
+    if array is None or array.dtype.kind not in "biuf":
         raise Wrong(f"{name} as a tensor of numbers", f"a {type(value).__name__}", None)
     return array
 
