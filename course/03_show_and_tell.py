@@ -715,10 +715,13 @@ plots.show(
 # %%
 things = [{thing.name for thing in scene.things} for scene in test_set.scenes]
 another = next(i for i, others in enumerate(things) if not others & things[0])
-caption = max(test_set.captions[0], key=len)
-tokens = torch.tensor([tokenizer.with_ends(caption)] * 3, device=here.device)
 rows = torch.stack([test_memory[0], test_memory[another], torch.zeros_like(test_memory[0])])
 with torch.no_grad():
+    own = {
+        c: torch.tensor([tokenizer.with_ends(c)], device=here.device) for c in test_set.captions[0]
+    }
+    caption = min(own, key=lambda c: caption_loss(model, rows[:1], own[c], tokenizer.pad_id))
+    tokens = own[caption].expand(3, -1)  # the likeliest of its five true captions, three times
     chances = model(rows, tokens[:, :-1]).softmax(-1)  # (3, T - 1, V)
 true = chances.gather(2, tokens[:, 1:, None])[..., 0].cpu()  # (3, T - 1)
 plots.show(
@@ -729,10 +732,10 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# Compare the rows. Words such as "of" and "the" are about as likely in all three: they come from the
-# words before. Things, colours, grounds and skies are bright only in the first row, and darkest in
-# the second: *there* the picture is read, and a wrong picture misleads more than none. It does look.
-# But much of a caption is not about its picture, so a good loss, averaged over words, proves little.
+# Compare the rows. Little words such as "a" and "the" are often likely in all three: they follow from the
+# words before. Things, colours, grounds and skies are bright in the first row and mostly dark in the
+# others (a bright cell down there is a lucky guess): *there* the picture is read. It does look. But
+# much of a caption is not about its picture, so a good loss, averaged over words, proves little.
 #
 # ## 10. Its own words
 #

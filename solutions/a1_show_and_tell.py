@@ -47,8 +47,9 @@ training = here.pick(
     gpu=dict(epochs=12, batch_size=32, learning_rate=2e-3),
 )
 gate = dict(steps=150, learning_rate=5e-3, at_most=0.1)
-# PROVISIONAL, to be set by data_scripts/a1_threshold.py: mean - 4 sd over 10 seeds
-BLEU_4 = here.pick(smoke=0.44, cpu=0.50, gpu=0.50)
+# From data_scripts/a1_threshold.py, and below mean - 4 sd of its seeds: right answers that train
+# otherwise must pass as well (with a falling learning rate 0.56 at cpu, 0.44 at smoke)
+BLEU_4 = here.pick(smoke=0.40, cpu=0.50, gpu=0.50)
 seed = 0
 
 # %% nbgrader={"grade": false, "grade_id": "imports", "locked": true, "schema_version": 3, "solution": false, "task": false}
