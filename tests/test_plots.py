@@ -38,7 +38,8 @@ def test_show_refuses_a_figure_without_text(alt):
 
 
 def test_show_closes_a_pyplot_figure_so_that_it_is_not_shown_twice(shown):
-    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from matplotlib import pyplot
+
     figure, _ = pyplot.subplots()
     plots.show(figure, alt="empty")
     assert figure.number not in pyplot.get_fignums()
