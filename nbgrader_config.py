@@ -15,15 +15,39 @@ c.CourseDirectory.release_directory = "assignments"
 c.CourseDirectory.submitted_directory = f"{class_folder}/submitted"
 c.CourseDirectory.autograded_directory = f"{class_folder}/autograded"
 c.CourseDirectory.feedback_directory = f"{class_folder}/feedback"
-c.CourseDirectory.db_url = f"sqlite:///{root / class_folder / 'gradebook.db'}"
+# SQLite unless COURSEKIT_GRADEBOOK holds another address, such as one of PostgreSQL.
+c.CourseDirectory.db_url = (
+    os.environ.get("COURSEKIT_GRADEBOOK") or f"sqlite:///{root / class_folder / 'gradebook.db'}"
+)
+# PostgreSQL wants marks to belong to a course that exists.
+c.CourseDirectory.course_id = "coursekit"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".DS_Store", "*.py"]
 
-# A training cell may take minutes; nbgrader's own limit is 30 seconds.
-c.Execute.timeout = 900
-c.Execute.iopub_timeout = 30
-c.Execute.startup_timeout = 120
-# Other users of this machine cannot read what passes between grader and kernel.
-c.KernelManager.transport_encryption = "auto"
+# Submissions are put back into the assignment's form, then examined: their own cells in a kernel
+# behind walls, the tests outside of it. Everything else is nbgrader's.
+c.Autograde.sanitize_preprocessors = [
+    "coursekit.grading.preprocessors.Repair",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.Autograde.autograde_preprocessors = [
+    "coursekit.grading.preprocessors.Examine",
+    "coursekit.grading.results.clean.Clean",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+c.GenerateFeedback.preprocessors = [
+    "nbgrader.preprocessors.GetGrades",
+    "coursekit.grading.results.hide.HideTests",
+    "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
+]
+# Without bubblewrap and user namespaces, grading asks for `--trust-submissions`, or for this:
+# c.Examine.trust_submissions = True
 # A deleted test cell comes back from the source instead of vanishing from the marks.
 c.OverwriteCells.add_missing_cells = True
 c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("write me")'}

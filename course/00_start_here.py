@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 00 · What will I build?
 #
-# A machine that looks at a picture and says what is on it. Then a better one; then three more, each
+# A machine that looks at a picture and says what is on it. Then a better one; then two more, each
 # because the one before fails in a way you will have seen with your own eyes. And at the end a
 # machine made of the same parts that goes the other way, and draws.
 #
@@ -212,9 +212,10 @@ plots.show(
 )
 
 # %% [markdown]
-# Two things to keep. A handful of little words makes up a great part of all text: a model that has
-# only learned *them* already looks fluent. And captions differ in length, so they do not stack into
-# a rectangle: the padding and masks of lesson 01 come from the right-hand panel.
+# Fewer than a hundred words, about fifteen in a caption. Two things to keep. The five commonest words
+# make up a third of all text: whoever guesses *them* well sounds fluent, and has said nothing yet
+# about any picture. And captions differ in length, so they do not stack into a rectangle: the
+# padding and masks of lesson 01 come from the right-hand panel.
 #
 # ## 6. Proof
 #
@@ -239,8 +240,8 @@ for claim in sorted(claims(sentence), key=str):
 # nothing, and that is a limit to remember: the proof covers only what can be said in its language.
 #
 # Over many pictures this makes two scores. **Fact precision**: what share of the claims is true?
-# **Fact recall**: what share of the facts is told? **Predict:** who says only "there is a ground"
-# would do well on one of them. On which?
+# **Fact recall**: what share of the facts is told? **Predict:** a machine that dares to say "on the
+# sand" and nothing else does well on one of them. On which? (Section 8 shows both.)
 #
 # ## 7. What it must never have seen
 #
@@ -258,21 +259,22 @@ unseen_set = Scenes("unseen", settings["exam"])
 said = captioner.caption(unseen_set.images(range(4)))
 plots.show(
     plots.show_pictures(
-        unseen_set.images(range(4)), said, title="What it says of pairs it never met"
+        unseen_set.images(range(4)), said, title="Pairs it never met: the colour suffers"
     ),
     alt="Four scenes with colours and things it never saw together, and what it says: "
     + "; ".join(said),
 )
 
 # %% [markdown]
-# Every one of these colours and every one of these things it has seen a thousand times; only not
+# Every one of these colours and every one of these things it has seen hundreds of times; only not
 # together. For you that is no difficulty at all. Compare its words with the pictures: which colours does
-# it get wrong, and which does it not even try to name? Lesson 03 measures this, and says why.
+# it get wrong, and which does it not even try to name? Does a wrong colour come from nowhere? Lesson
+# 03 measures this, and says why.
 #
 # ## 8. How good is good?
 #
-# The usual score of captions is **BLEU-4**: how many of its phrases, up to four words long, occur in
-# one of the five reference captions. It goes from 0 to 1.
+# The usual score of captions is **BLEU-4**: how many of a caption's phrases, of one word up to four,
+# occur in one of the picture's five captions, the *references*. It goes from 0 to 1.
 #
 # **Predict:** we let the *grammar itself*, which knows every fact and never errs, describe each test
 # picture once more. What BLEU-4 does it get against its own five captions? What does the machine get,
@@ -301,22 +303,25 @@ rows = {"the grammar": truth, "the machine": machine, "wrong picture": truth[1:]
 graded = {name: grade(captions) for name, captions in rows.items()}
 
 
+SCORES = {"BLEU-4": "Bleu_4", "fact precision": "fact_precision", "fact recall": "fact_recall"}
+
+
 def show_grades(title):
-    figure, panels = plots.panels(1, 3, height=0.9 + 0.35 * len(graded), sharey=True)
-    for axes, score in zip(panels, ("Bleu_4", "fact_precision", "fact_recall"), strict=True):
-        values = [grades[score] for grades in graded.values()]
+    figure, panels = plots.panels(1, 3, height=0.9 + 0.35 * len(graded), title=title, sharey=True)
+    said = []
+    for axes, (label, score) in zip(panels, SCORES.items(), strict=True):
+        values = {name: grades[score] for name, grades in graded.items()}
         colours = [plots.RED if name == "the machine" else plots.BLUE for name in graded]
-        drawn = axes.barh(list(graded), values, color=colours)
-        axes.bar_label(drawn, [f"{value:.2f}" for value in values], padding=3)
-        axes.set(xlabel=score, xlim=(0, 1.25))
+        drawn = axes.barh(list(values), list(values.values()), color=colours)
+        axes.bar_label(drawn, fmt="%.2f", padding=3)
+        axes.set(xlabel=label, xlim=(0, 1.25), xticks=(0, 0.5, 1))
         axes.grid(axis="y", visible=False)
+        said.append(f"{label}: " + ", ".join(f"{n} {v:.2f}" for n, v in values.items()))
     panels[0].invert_yaxis()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    said = "; ".join(f"{name} {grades['Bleu_4']:.2f}" for name, grades in graded.items())
-    plots.show(figure, alt=f"Bars of BLEU-4, fact precision and fact recall. BLEU-4: {said}.")
+    plots.show(figure, alt=f"Bars. {'; '.join(said)}.")
 
 
-show_grades("Truth, a machine, and truth about something else")
+show_grades("BLEU-4 cannot tell the machine from the truth")
 
 # %% [markdown]
 # Look from bottom to top. **The wrong picture** does not get zero, because "in the sky" and "on the
@@ -359,12 +364,7 @@ show_grades("To be true is good; to be typical scores")
 
 
 # %%
-def false_words(caption, facts):
-    """For each word: would the caption without it claim less that is false, and all that is true?"""
-    words, said = caption.split(), claims(caption)
-    without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
-    return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]
-
+from coursekit.datasets.scene_words import false_words
 
 told = {f"caption {k + 1}": caption for k, caption in enumerate(test_set.captions[ours])}
 told["Show and Tell (03)"] = machine[ours]
@@ -389,13 +389,24 @@ plots.show(
 # 4. Would you rather read a hundred typical captions, or a hundred true and varied ones? Which score
 #    agrees with you?
 #
+# <details><summary>Short answers</summary>
+#
+# 1. Its fact recall: who says next to nothing says nothing false.
+# 2. By what somebody needs: the fuller one, the shorter one, the one about the thing that was asked.
+#    Without a purpose no score decides it.
+# 3. A new picture of known pairs can be told from memory of the pairs. Only a new pair shows whether
+#    colour and thing are known apart.
+# 4. BLEU agrees with whoever wants the typical ones.
+# </details>
+#
 # ## Go further
 #
 # - Change `ours`, and find a picture where the machine is wrong. What kind of mistake is it? Find
 #   three more, and see whether they have something in common. You will meet the cause in lesson 03.
 # - Write a caption that is true, uses only the grammar's words, and sounds as if no one would say it.
 #   What would BLEU think of it?
-# - `describe` in `coursekit/datasets/scene_words.py` is the whole grammar, in forty lines. Read it.
+# - `describe` in `coursekit/datasets/scene_words.py`, with the functions below it, is the whole grammar:
+#   seventy lines. Read it.
 #
 # ## Next
 #

@@ -14,7 +14,7 @@
 # - measure **how far back a gradient reaches**, and what a short reach does to a sentence;
 # - keep the loss affordable when the vocabulary is huge.
 #
-# Two hours with the exercises; the code alone takes about three minutes on a laptop.
+# Two hours with the exercises; the code alone takes a minute or two on a laptop.
 
 # %%
 from coursekit import sizes
@@ -120,7 +120,9 @@ def show_surprise(rows, title, alt):
     """One row a model, one column a word of the example; the number is the surprise in nats."""
     numbers = [[float(nats) for nats in row] for row in rows.values()]
     columns, label = [*words(example), "(end)"], "surprise (nats)"
-    plots.show(plots.heat(numbers, title, list(rows), columns, label=label, high=6, digits=1), alt)
+    plots.show(
+        plots.heat(numbers, title, list(rows), columns, label=label, low=0, high=6, digits=1), alt
+    )
 
 
 show_surprise(
@@ -139,10 +141,10 @@ show_surprise(
 # The surprise at a word of probability $p$ is $-\ln p$, in **nats**. Its mean over all tokens is the
 # loss of this whole course, the *cross-entropy*; the *perplexity* says it as a number of words:
 #
-# $$L = -\frac{1}{N}\sum_{i=1}^{N} \ln p(w_i \mid w_1, \dots, w_{i-1}), \qquad \text{perplexity} = e^{L}$$
+# $$L = -\frac{1}{T}\sum_{t=1}^{T} \ln p(w_t \mid w_1, \dots, w_{t-1}), \qquad \text{perplexity} = e^{L}$$
 #
-# A model that has no idea pays $\ln V$ a word; its perplexity is $V$, as if it threw a die with $V$
-# sides. (With a logarithm to base 2 the unit is the bit. One nat is 1.44 bits.)
+# A model that has no idea of the next of $V$ words pays $\ln V$ for it; its perplexity is $V$, as if it
+# threw a die with $V$ sides. (With a logarithm to base 2 the unit is the bit. One nat is 1.44 bits.)
 #
 # **Predict:** 1-gram, 2-gram … 5-gram: is a longer memory always better on held-out captions?
 
@@ -179,12 +181,13 @@ ngram_nats = curves["Witten-Bell, held-out"][best - 1]
 print(f"best: {best}-gram, {ngram_nats:.3f} nats a token, perplexity {math.exp(ngram_nats):.1f}")
 
 # %% [markdown]
-# The printed lines tell why. Most runs of five words in a new sentence have **never occurred**, and
-# pure counting gives them probability 0: an infinite loss. *Smoothing* keeps something for them.
-# **Add-one** pretends that every word has followed once more; with long runs the pretended counts
-# drown the real ones. **Witten-Bell** asks the shorter run when the longer one knows little. It is
-# much better, and it too turns upwards in the end, while the training loss goes on falling:
-# you have just seen overfitting in a model without a single gradient.
+# The printed lines tell why. About half of the new sentences, or more, hold a run of five words
+# that has **never occurred**, and pure counting gives it probability 0: an infinite loss.
+# *Smoothing* keeps something for them. **Add-one** pretends that every word has followed once more;
+# with long runs the pretended counts drown the real ones. **Witten-Bell** asks the shorter run when
+# the longer one knows little. It is much better, and it too turns upwards in the end, while the
+# training loss goes on falling: you have just seen overfitting in a model without a single
+# gradient.
 #
 # The deeper trouble: to a table, *two red boats* and *two blue boats* are strangers. What it learns
 # of one says nothing about the other. And each further word of memory multiplies the table by $V$.
@@ -275,15 +278,16 @@ torch.manual_seed(0)
 random.seed(0)
 kinds = {"drawn at random": False, "of like length": True}
 drawn = {name: list(batches(token_lists, 48, sort)) for name, sort in kinds.items()}
-figure, axes = plots.panels(1, 2, height=3.2, sharey=True)
+title = "Batches of like length waste next to nothing"
+figure, axes = plots.panels(1, 2, height=3.4, title=title, sharey=True)
 for ax, (name, each) in zip(axes, drawn.items(), strict=True):
     waste = sum(int((b == PAD).sum()) for b in each) / sum(b.numel() for b in each)
     worst = max(each, key=lambda b: int((b == PAD).sum()))
     ax.imshow((worst == PAD).cpu(), cmap="Blues", aspect="auto", interpolation="nearest")
     ax.grid(visible=False)
-    ax.set(
-        title=f"{name}: {waste:.0%} padding", xlabel="token", ylabel="caption of the worst batch"
-    )
+    ax.set_title(f"{name}: {waste:.1%} of all is padding", fontsize=10)
+    ax.set(xlabel="token", xticks=range(0, worst.shape[1], 5))
+axes[0].set_ylabel("caption (the worst batch)")
 plots.show(
     figure,
     alt="The batch of 48 captions with most padding, in dark, of either kind. Drawn at "
@@ -291,10 +295,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The titles give the share over all batches; the pictures show the worst one. A long caption makes 47
-# others long, and the network computes every dark square for nothing. **Length buckets** cure it: sort, cut into batches, then
-# shuffle the batches. (Forget the last shuffle, and the model reads only short captions for a while,
-# then only long ones.)
+# The titles give the share over all batches; the pictures show the worst one. A long caption makes
+# 47 others long, and the network computes every dark square for nothing. **Length buckets** cure
+# it: sort, cut into batches, then shuffle the batches. (Forget the last shuffle, and the model
+# reads only short captions for a while, then only long ones.)
 #
 # What is left of the padding must not count. The targets that are `<pad>` are easy to guess and teach
 # nothing; worse, they make the loss look good.
@@ -302,7 +306,8 @@ plots.show(
 # ### Exercise 2 · The masked loss
 # *difficulty 2/5 · importance 5/5 · 15 minutes*
 #
-# From logits (B, T, V) and targets (B, T), already moved one step ahead, compute the mean
+# A network gives each of the V words a score, its *logit*; softmax turns the logits into
+# probabilities. From logits (B, T, V) and targets (B, T), already moved one step ahead, compute the mean
 # cross-entropy in nats **over the real targets**: those that are not `pad_id`. `<eos>` is real; who is
 # not taught to stop will not stop. Average once over all real tokens of the batch, not caption by
 # caption. Return a tensor of shape () through which a gradient can flow.
@@ -368,7 +373,7 @@ plots.show(
 # Run the formula over a padded batch, and return each caption's state **after its last real input**.
 #
 # 1. Begin with $h = 0$, (B, H).
-# 2. At each of the T steps compute the next state from `inputs[:, t]` (B, D) and $h$.
+# 2. At each of the T steps compute the next state from `inputs[:, t]` (B, E) and $h$.
 # 3. A caption of length $n$ has its last real input at step $n-1$. What comes after must not matter.
 #
 # A loop over time is right here; a loop over captions is not needed.
@@ -376,7 +381,7 @@ plots.show(
 
 # %%
 def last_states(inputs, lengths, weight_ih, weight_hh, bias):
-    """inputs (B, T, D), lengths (B,), weight_ih (H, D), weight_hh (H, H), bias (H,) -> (B, H)"""
+    """inputs (B, T, E), lengths (B,), weight_ih (H, E), weight_hh (H, H), bias (H,) -> (B, H)"""
     raise NotImplementedError("write me")
 
 
@@ -469,6 +474,7 @@ for name, loss_of in (("without padding", caption_loss), ("with padding", loss_w
     print(f"trained {name}")
     model = fresh("rnn", hidden=64)
     train(model, 1, loss_of, sort=False)
+    model.eval()
     with torch.no_grad():
         each = [loss_of(model, None, b, PAD).item() for b in batches(dev_lists, 48, sort=False)]
     print(f"its own  {sum(each) / len(each):.3f} nats by the loss it was trained with\n")
@@ -534,8 +540,9 @@ plots.show(
 
 # %% [markdown]
 # This is the picture to keep. After a reading or two of the captions, both networks are past the best
-# table. But between the two lies almost nothing: the curve says that a second memory is hardly worth
-# its four-fold recurrent weights. **Do you believe it?**
+# table. (A curve that jumps settles as the learning rate falls, in the last epochs.) But between the
+# two lies almost nothing: the curve says that a second memory is hardly worth its four-fold recurrent
+# weights. **Do you believe it?**
 #
 # ## 6. Let them speak
 #
@@ -580,15 +587,18 @@ for beginning in ("two red", "at night a small cat", "a red boat"):
 logits, _ = read(models["lstm"], "a red boat")
 order = logits[0].topk(8).indices
 names = [tokenizer.words[i] for i in order]
-figure, axes = plots.panels(1, 3, height=2.9, sharey=True, sharex=True)
+title = "A low temperature favours the likely words, a high one none"
+figure, axes = plots.panels(1, 3, height=3.1, title=title, sharey=True, sharex=True)
 for ax, temperature in zip(axes, (0.3, 1.0, 3.0), strict=True):
     ax.barh(names, (logits[0] / temperature).softmax(-1)[order].cpu())
-    ax.set(title=f"temperature {temperature:g}", xlabel="probability")
+    ax.set_title(f"temperature {temperature:g}", fontsize=10)
+    ax.set_xlabel("probability")
 axes[0].invert_yaxis()
 plots.show(
     figure,
     alt="Probabilities of the eight likeliest words after 'a red boat'. At temperature "
-    "0.3 one or two words take nearly all, at 3 the eight are almost alike.",
+    "0.3 one or two words take nearly all; at 3 the eight come close together, and all other words "
+    "take most of the probability.",
 )
 for temperature in (0.3, 1.0, 3.0):
     print(f"{temperature:3.1f}  {finish(models['lstm'], 'a red boat', temperature, most=16)}")
@@ -632,7 +642,7 @@ for cell, model in models.items():
 plots.show(
     plots.bars(
         {k: 100 * v for k, v in shares.items()},
-        "Hidden by the loss: who forgets the sky",
+        "Hidden by the loss: the RNN forgets the sky, the LSTM rarely",
         digits=2,
         x="sentences that begin with a sky and name another (%)",
         colours=[plots.GREY, plots.GREY, plots.BLUE, plots.RED],
@@ -644,7 +654,7 @@ plots.show(
 # %% [markdown]
 # There is the difference that the loss did not show. The RNN, far below the n-gram in nats, forgets
 # the sky about as often as the n-gram; the LSTM, a hair below the RNN in nats, forgets it several
-# times less. A mean over all words hides this, because in few captions does it matter, and there at one
+# times less. A mean over all words hides this: it matters in few captions, and there at one
 # word in fifteen. **When a number says that nothing has changed, look at the sentences.**
 #
 # And here is the square from section 2 once more, the surprise at the end of the caption:
@@ -665,6 +675,9 @@ show_surprise(
 
 # %% [markdown]
 # ## 7. How far does a gradient reach?
+#
+# At **(end)** the RNN is nearly as surprised as the 4-gram. The LSTM is much less so: it still knows how
+# the sentence began.
 #
 # Why did the RNN not learn the rule? Every caption that begins with a sky shows it. But training
 # can only strengthen what a gradient reports. So take captions that begin with a sky, stand at their
@@ -697,23 +710,23 @@ after = {cell.upper(): model for cell, model in models.items()}
 
 # %%
 colours = {"RNN": plots.BLUE, "LSTM": plots.RED, "LSTM, gate half open": plots.GREEN}
-figure, axes = plots.panels(1, 2, height=3.9, sharey=True)
-for ax, title, group in zip(
-    axes, ("before training", "after training"), (before, after), strict=True
-):
+headline = "Through an open gate a gradient reaches far"
+figure, axes = plots.panels(1, 2, height=3.9, title=headline, sharey=True)
+groups = {"before training": before, "after training": after}
+for ax, (title, group) in zip(axes, groups.items(), strict=True):
     for name, model in group.items():
         norms = reach(model, begun)
         ax.plot(norms, color=colours[name], label=name, marker="o", markersize=4)
         print(f"{title:15}  {name:20}  14 words back: {norms[14]:.0e} of the nearest word's")
-    ax.set(title=title, xlabel="words back", yscale="log", xticks=range(0, 15, 2))
+    ax.set_title(title, fontsize=10)
+    ax.set(xlabel="words back", yscale="log", xticks=range(0, 15, 2))
 axes[0].set_ylabel("gradient (nearest word = 1)")
 axes[0].legend(loc="lower left")
-figure.suptitle("Through an open gate a gradient reaches far", x=0.01, ha="left", weight="bold")
 plots.show(
     figure,
     alt="Gradient at the end of a sentence by distance, logarithmic. Before training it "
     "falls by a constant factor a word for the RNN and for an LSTM with its gate half open; "
-    "with the gate open it hardly falls. After training the LSTM reaches further than the RNN.",
+    "with the gate open it falls slowly. After training the LSTM reaches further than the RNN.",
 )
 
 # %% [markdown]
@@ -792,14 +805,17 @@ times = {
     "adaptive, words equally common": milliseconds(lambda: adaptive(hidden, equal).loss),
 }
 plots.show(
-    plots.bars(times, f"The loss over {V:,} words, {N} tokens at a time", "milliseconds a step"),
+    plots.bars(
+        times, f"Of {V:,} words, most can be left out", f"milliseconds a step of {N} tokens"
+    ),
     alt="Milliseconds a step: " + ", ".join(f"{k} {v:.0f}" for k, v in times.items()),
 )
 
 # %% [markdown]
-# Both save a large factor, and the last bar shows what adaptive softmax lives on: if no word is rare,
-# its clusters are opened all the time, and it is several times slower. One difference matters later. Adaptive softmax gives true
-# probabilities at any time; sampled softmax is for training only, and scoring needs the full sum.
+# Both save a large factor, and the last bar shows what adaptive softmax lives on: if no word is
+# rare, its clusters are opened all the time, and it is several times slower. One difference matters
+# later. Adaptive softmax gives true probabilities at any time; sampled softmax is for training
+# only, and scoring needs the full sum.
 #
 # But is a loss from a fiftieth of the words not simply wrong? Training needs its **gradient**. Compare
 # the direction of the sampled gradient with that of the full one, with the weights $1/q$ and without.
@@ -835,11 +851,11 @@ plots.show(
 )
 
 # %% [markdown]
-# With the weights, a few hundred words point almost exactly the right way. Without them, more samples
-# do not help: the error is not noise that averages out but a **bias**. Common words are drawn too
-# often, so they are pushed down too much. If you remember one line of this section, let it be
-# `rest - (count * zipf[others]).log()`. (Today's other answer is to shrink the vocabulary itself,
-# with pieces of words; lesson 06 does that.)
+# With the weights, a few hundred words point almost exactly the right way. Without them, from a
+# hundred words on more do not help: the error is not noise that averages out but a **bias**. Common
+# words are drawn too often, so they are pushed down too much. If you remember one line of this
+# section, let it be `rest - (count * zipf[others]).log()`. (Today's other answer is to shrink the
+# vocabulary itself, with pieces of words; lesson 06 does that.)
 
 # %%
 sizes.report(

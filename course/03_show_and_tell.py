@@ -13,7 +13,7 @@
 # - prove in seconds that a captioner can learn, before you spend minutes on training it;
 # - train one, score it, and say **which kind of mistake** it makes and why.
 #
-# Two hours with the exercises; the code alone takes two or three minutes on a laptop.
+# Two hours with the exercises; the code alone takes a minute or two on a laptop.
 
 # %%
 from coursekit import sizes
@@ -351,12 +351,12 @@ doors = {
     "first state": trial("state"),
     "blind": trial("input", True),
 }
+gain = doors["blind"][-1] - min(doors["first input"][-1], doors["first state"][-1])
 plots.show(
-    plots.loss_curves(doors, "What looking is worth"),
+    plots.loss_curves(doors, f"Looking saves {gain:.1f} nats a token"),
     alt="Losses on dev by epoch: the model that is shown zeros stays highest; both doors fall below it.",
 )
 length = sum(len(c.split()) + 1 for cs in dev_set.captions for c in cs[:1]) / len(dev_set)
-gain = doors["blind"][-1] - min(doors["first input"][-1], doors["first state"][-1])
 print(
     f"looking saves {gain:.2f} nats a token, times {length:.1f} tokens: {gain * length:.1f} nats a caption"
 )
@@ -366,12 +366,12 @@ print(
 # Then the seeing ones leave. The blind model goes on a little and stops: **its level is the price of
 # not looking**, and the last line says what looking saved up to here.
 #
-# Between the doors the difference is clear as well, and there is a reason. By the state the picture
+# Between the doors the difference is clear as well, and there is a likely reason. By the state the picture
 # arrives in $2H$ numbers, just where the LSTM keeps its memory; as an input it must squeeze through
 # one embedding and the gates of one step. The paper took the input; on scenes we take the state.
 # *On scenes*: a race settles what it has measured, no more.
 #
-# Keep the green line in mind. **If ever your captioner's loss settles at the level of a blind one, the
+# Keep the blind one's level in mind. **If ever your captioner's loss settles at the level of a blind one, the
 # picture does not reach it**, however fluent it sounds.
 #
 # ## 6. A minute of training
@@ -405,12 +405,7 @@ history = train(
 
 
 # %%
-def false_words(caption, facts):
-    """For each word: would the caption without it claim less that is false, and all that is true?"""
-    words, said = caption.split(), claims(caption)
-    without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
-    return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]
-
+from coursekit.datasets.scene_words import Dice, describe, false_words
 
 diary = [line.split(" | ") for line in history.samples]
 shown = sorted({0, 1, 2, 4, 7, 11, len(diary) - 1} & set(range(len(diary))))
@@ -423,7 +418,7 @@ plots.show(
     plots.stories(
         [dev_set.image(i) for i in range(3)],
         told,
-        "Fluent from the first page of the diary, true much later",
+        "Fluent from the first page of the diary, true much later or never",
     ),
     alt="Three pictures, and beside each the model's captions as training goes, false words marked. "
     "All are English from the start; false words become fewer, those for colours last.",
@@ -494,6 +489,11 @@ if check.say(say):
 # ```
 # </details>
 
+# %% [markdown]
+# What you have written is called **greedy**. **Beam search** keeps the best three beginnings at every
+# step instead of one, and in the end the likeliest of its sentences; lesson 04 opens it up. Here are
+# both on five pictures. **Predict:** what will be wrong most often, the things or their colours?
+
 # %%
 greedy, _ = tell(model, test_memory)
 beam, _ = tell(model, test_memory, beam=3)
@@ -503,9 +503,9 @@ told = [
     for said, scene in zip(five, test_set.scenes, strict=False)
 ]
 plots.show(
-    plots.stories([test_set.image(i) for i in range(5)], told, "First captions, of pictures never seen", 1.2),
+    plots.stories([test_set.image(i) for i in range(5)], told, "On new pictures the things are right, not all colours", 1.2),
     alt="Five test pictures, each with a greedy caption, one by beam search and a true one; false "
-    "words are marked.",
+    "words are marked. Greedy: " + "; ".join(greedy[:5]),
 )  # fmt: skip
 
 # %% [markdown]
@@ -513,11 +513,13 @@ plots.show(
 # the model: the **grammar itself**, which describes each picture anew and is right by construction,
 # and the **wrong picture**, which gets true captions of some other scene.
 #
+# BLEU you know from lesson 00. **CIDEr** counts shared phrases too, and the rarer a phrase, the more it
+# counts; its largest value is 10.
+#
 # **Predict:** beam search finds captions that are *likelier* than the greedy ones. Are they also
 # *better*? And will the grammar, which makes no mistakes, reach a BLEU of 1?
 
 # %%
-from coursekit.datasets.scene_words import Dice, describe
 from coursekit.metrics.captions import caption_scores
 from coursekit.metrics.scenes import fact_scores
 
@@ -595,18 +597,21 @@ if check.precision_by_kind(precision_by_kind):
 
 
 # %%
+from collections import Counter
+
+
 def precision(captions, scenes, kind):
     """The share of the claims of one kind that are true; None if there are none."""
     said = [{claim for claim in claims(c) if claim[0] == kind} for c in captions]
     return fact_scores(said, [s.facts() for s in scenes])["fact_precision"] if any(said) else None
 
 
-kinds = ("ground", "sky", "thing", "count", "size", "colour", "place")
-shares = {kind: precision(greedy, test_set.scenes, kind) for kind in kinds}
+often = Counter(claim[0] for c in greedy for claim in claims(c))
+shares = {f"{kind}, {n} claims": precision(greedy, test_set.scenes, kind)
+          for kind, n in often.most_common()}  # fmt: skip
 plots.show(
-    plots.bars({k: v for k, v in shares.items() if v is not None},
-               "What the captions claim, and how much of it is true", "share of true claims, greedy"),
-    alt="Bars: the share of true claims by kind of fact; thing near 1, colour well below.",
+    plots.bars(shares, "The things are right, their colours often not", "share of true claims, greedy", digits=2),
+    alt="The share of true claims: " + "; ".join(f"{kind}: {v:.2f}" for kind, v in shares.items()),
 )  # fmt: skip
 print("colour, by how many kinds of thing share the picture:")
 for n in (1, 2, 3):
@@ -615,9 +620,10 @@ for n in (1, 2, 3):
     print(f"  {n} of them, {len(some):3} pictures: {share or 0:.2f}")
 
 # %% [markdown]
-# Colour is the weak spot, among the kinds that are claimed often. Now look at the three lines below the
-# bars. **One thing in the picture: its colour is nearly always right. More things: wrong more and more
-# often**, though the *things* are right. So the eye does see colours. What gets lost?
+# Colour is the weak spot, among the kinds that are claimed often (places seldom are). Now look at
+# the three lines below the bars. **One thing in the picture: its colour is nearly always right.
+# More things: wrong more and more often**, though the *things* are right. So the eye does see
+# colours. What gets lost?
 #
 # **A suspicion to test:** the model knows which colours there are, and not *whose* they are. Then a
 # wrong colour would not be just any colour: it would belong to **another thing of the same picture**,
@@ -725,17 +731,18 @@ with torch.no_grad():
     chances = model(rows, tokens[:, :-1]).softmax(-1)  # (3, T - 1, V)
 true = chances.gather(2, tokens[:, 1:, None])[..., 0].cpu()  # (3, T - 1)
 plots.show(
-    plots.heat(true, "Which words need the picture", ["its own", "another", "none"],
-               [*caption.split(), "<eos>"], "true next word", "picture", "probability", 0, 1),
+    plots.heat(true, "Things, colours and grounds need the picture", ["its own", "another", "none"],
+               [*caption.split(), "<eos>"], "true next word", "picture", "probability", 0, 1, digits=1),
     alt="Rows: its own picture, another, none. Columns: the words of a caption. Words of grammar are "
-    "likely in all rows; names of things, colours and grounds only in the first.",
+    "likely in all rows; things, colours and grounds are likeliest in the first.",
 )  # fmt: skip
 
 # %% [markdown]
 # Compare the rows. Little words such as "a" and "the" are often likely in all three: they follow from the
-# words before. Things, colours, grounds and skies are bright in the first row and mostly dark in the
-# others (a bright cell down there is a lucky guess): *there* the picture is read. It does look. But
-# much of a caption is not about its picture, so a good loss, averaged over words, proves little.
+# words before. Things, colours, grounds and skies are brightest in the first row and mostly dark in the
+# others (a bright cell down there is a lucky guess): *there* the picture is read. It does look. Where
+# even the first row is dark, it would have said something else: compare with its own caption, above.
+# But much of a caption is not about its picture, so a good loss, averaged over words, proves little.
 #
 # ## 10. Its own words
 #
@@ -852,19 +859,21 @@ for bug in names:
 # coursekit evaluate runs/flickr8k --data flickr8k --root DIR --beam 3
 # ```
 #
-# `DIR` is a folder in the official layout; `coursekit doctor` says whether it is there. What others
-# reached (scores × 100):
+# `DIR` is the folder that `python data_scripts/flickr8k.py --to DIR` fills. What was reached, here and
+# elsewhere (scores × 100):
 #
 # | system | data | BLEU-1 | 2 | 3 | 4 | source |
 # |---|---|---|---|---|---|---|
 # | Show and Tell | Flickr8k | 63 | 41 | 27 | | as quoted by Xu et al. 2015 |
 # | Show and Tell | COCO | | | | 27.7 | Vinyals et al. 2015 |
 # | Show, Attend and Tell, soft | Flickr8k | 67 | 44.8 | 29.9 | 19.5 | Xu et al. 2015 |
-# | a person (caption 0 against the other four) | Flickr8k | 64.0 | 44.9 | 30.9 | 21.0 | computed for this course |
+# | Show and Tell, this course | Flickr8k | | | | | see the README |
+# | a person | Flickr8k | 62.6 | 43.9 | 30.4 | 21.0 | the first caption of each test photo against the other four |
 #
 # **Look twice at the last row.** By BLEU-1 a model of 2015 describes photographs about as well as a
-# person. You have just seen what such a model says of a black picture. Either captioning was solved
-# in 2015, or something is wrong with the ruler. Which, is the question of lesson 04.
+# person (who has one reference less to agree with). You have just seen what such a model says of a
+# black picture. Either captioning was solved in 2015, or something is wrong with the ruler. Which,
+# is the question of lesson 04.
 #
 # ## Questions
 #
@@ -875,6 +884,18 @@ for bug in names:
 # 4. The model is given the picture once. What would change if it were added to *every* word? What
 #    could the LSTM then afford to forget, and what could go wrong?
 # 5. You double the hidden size, and colours are still exchanged. Explain to a colleague why.
+#
+# <details><summary>Short answers</summary>
+#
+# 1. In training every word before is given. When it speaks, a word must be chosen before it can be read.
+# 2. Score captions it has *not* learned, with their own pictures and with swapped ones: if the pictures
+#    arrive where they belong, their own cost clearly less.
+# 3. Who is not taught to stop will not stop. Padding is nothing to say, and easy to guess.
+# 4. It could leave the picture out of its notes and keep them for the sentence. But whoever sees the
+#    picture anew at every word may forget what has been said of it, and fits its noise sooner.
+# 5. Whose colour it was got lost at the maximum over the places, before the first word. No LSTM gets it
+#    back.
+# </details>
 #
 # ## Go further
 #
@@ -887,10 +908,11 @@ for bug in names:
 #
 # ## What you have, and what is missing
 #
-# A picture enters a language model as one more word, or as its first memory. The model learns grammar first and truth later;
-# its errors have kinds, and the kinds have causes: one vector binds nothing, habit beats sight, and
-# it cannot decline. What you do *not* have is a reason to trust the scores, or any other way to
-# choose a caption than the likeliest. **Which caption is best, and who says so?** That is lesson 04.
+# A picture enters a language model as one more word, or as its first memory. The model learns
+# grammar first and truth later; its errors have kinds, and the kinds have causes: one vector binds
+# nothing, habit beats sight, and it cannot decline. What you do *not* have is a reason to trust the
+# scores, or any other way to choose a caption than the likeliest. **Which caption is best, and who
+# says so?** That is lesson 04.
 
 # %%
 best = graded["beam 3"]

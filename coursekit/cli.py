@@ -29,7 +29,7 @@ def _parser():
     about = "Image captioning and pixel modelling: train, score and grade from the command line."
     parser = argparse.ArgumentParser(prog="coursekit", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_doctor, _train, _evaluate, _caption, _release, _grade, _course):
+    for add in (_doctor, _train, _evaluate, _caption, _release, _grade, _export, _report, _course):
         add(commands)
     return parser
 
@@ -99,10 +99,45 @@ def _grade(commands):
     parser.add_argument("assignment")
     parser.add_argument(
         "--submitted",
-        metavar="DIR",
-        help="a folder with one folder a student (default: the class's)",
+        metavar="SOURCE",
+        nargs="+",
+        help="folders or zip files, also of Canvas or Moodle (default: the class's own folder)",
     )
     parser.add_argument("--students", nargs="+", metavar="NAME", help="these only")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="submissions side by side")
+    parser.add_argument("--dask", metavar="ADDRESS", help="examine on this Dask cluster")
+    _trust(parser)
+
+
+def _trust(parser):
+    parser.add_argument(
+        "--trust-submissions",
+        action="store_true",
+        help="without walls: a submission may do all that you may do",
+    )
+
+
+def _export(commands):
+    parser = _command(
+        commands, "export", run_export, "write marks as Canvas and Moodle import them"
+    )
+    parser.add_argument("assignment")
+    parser.add_argument(
+        "--to", required=True, choices=["canvas", "moodle", "moodle-gradebook", "csv"]
+    )
+    parser.add_argument(
+        "--into", metavar="FILE", help="the gradebook or worksheet that you exported there"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="also marks that wait for a person"
+    )
+
+
+def _report(commands):
+    parser = _command(commands, "report", run_report, "one page about a graded class")
+    parser.add_argument("assignment")
+    parser.add_argument("--out", required=True, metavar="FILE.html")
 
 
 def _course(commands):
@@ -198,12 +233,32 @@ def run_release(options):
 
 
 def run_grade(options):
+    # The first line at once: what grading needs takes a second to load
+    print(f"grading {options.assignment} …", flush=True)
     from coursekit.grading.grade import grade
 
-    rows = grade(options.assignment, options.submitted, options.students)
-    width = max((len(row.student) for row in rows), default=7)
-    for row in rows:
-        print(f"{row.student:{width}}  {row}")
+    grade(
+        options.assignment,
+        options.submitted,
+        options.students,
+        jobs=options.jobs,
+        dask=options.dask,
+        trust=options.trust_submissions,
+    )
+
+
+def run_export(options):
+    from coursekit.grading.results.graded import GradedClass
+
+    found = GradedClass(options.assignment)
+    print(found.export(options.to, options.out, options.into, options.unfinished))
+
+
+def run_report(options):
+    from coursekit.grading.results.graded import GradedClass
+
+    GradedClass(options.assignment).report(options.out)
+    print(f"written: {options.out}")
 
 
 def run_course(options):

@@ -6,6 +6,7 @@ from importlib import metadata
 
 from coursekit import datasets, sizes
 from coursekit.errors import CourseError
+from coursekit.grading.exam import walls
 
 PACKAGES = (
     "torch",
@@ -32,6 +33,7 @@ def examine():
     print(sizes.setup())
     print(f"data    scenes: drawn by code, always here\n        flickr8k: {_flickr8k()}")
     print(f"java    {shutil.which('java') or 'none: METEOR is left out of scores; all else works'}")
+    print(f"walls   {walls.missing() or 'submissions can be walled in for grading'}")
     print(f"build   {sizes.build_folder()}")
     return int(any(versions[name] is None for name in NEEDED))
 

@@ -84,8 +84,10 @@ RECIPES = {
         min_count=5,
         embed_dim=256,
         hidden_dim=384,
+        # As for scenes; chosen on the dev set, where it reached BLEU-4 0.168
+        image_as="state",
         dropout=0.5,
-        train=TrainSettings(epochs=8, batch_size=64, learning_rate=1e-3, patience=2),
+        train=TrainSettings(epochs=10, batch_size=64, learning_rate=2e-3, patience=2),
     ),
     ("flickr8k", "gpu"): Recipe(
         encoder="resnet50",

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from coursekit import plots, recipes
-from coursekit.datasets.scene_words import Dice
+from coursekit.datasets.scene_words import Dice, false_words
 from coursekit.datasets.scenes import Scenes, claims, describe
 from coursekit.errors import writing
 from coursekit.metrics.captions import caption_scores
@@ -42,17 +42,6 @@ def said():
     """The shown scenes and the model's caption of each: (Scenes, captions)."""
     scenes = Scenes("test", count=SHOWN)
     return scenes, recipes.shipped_captioner().caption(scenes.images(range(SHOWN)))
-
-
-def false_words(caption, facts):
-    """Which words make a false claim: without one of them fewer are false, and no fewer are true."""
-    words = caption.split()
-    claimed = claims(caption)
-    without = [claims(" ".join(words[:i] + words[i + 1 :])) for i in range(len(words))]
-    return [
-        len(rest - facts) < len(claimed - facts) and len(rest & facts) >= len(claimed & facts)
-        for rest in without
-    ]
 
 
 def alternative(scenes, captions):
@@ -129,7 +118,19 @@ def blocks(scenes, captions):
 
 def block(text, mark):
     """The text between `<!-- mark … -->` and `<!-- /mark -->`."""
-    return re.search(rf"<!-- {mark}\b.*?-->\n(.*?)\n<!-- /{mark} -->", text, re.S)[1]
+    return _found(text, mark)[1]
+
+
+def refreshed(text, blocks):
+    """The text with each of {mark: content} between its marks; all else stays as it is."""
+    for mark, content in blocks.items():
+        start, end = _found(text, mark).span(1)
+        text = text[:start] + content + text[end:]
+    return text
+
+
+def _found(text, mark):
+    return re.search(rf"<!-- {mark}\b[^>]*-->\n(.*?)\n<!-- /{mark} -->", text, re.S)
 
 
 def main():
@@ -139,9 +140,7 @@ def main():
     with writing(ROOT / SCENE) as part:
         Image.fromarray(scenes.image(0).permute(1, 2, 0).numpy()).save(part)
     readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for mark, content in blocks(scenes, captions).items():
-        text = text.replace(block(text, mark), content)
+    text = refreshed(readme.read_text(encoding="utf-8"), blocks(scenes, captions))
     with writing(readme) as part:
         part.write_text(text, encoding="utf-8")
 

@@ -2,7 +2,7 @@
 written in another way. A wrong answer loses exactly the points of `loses`, and `message` is in its verdict.
 
 Most are the model answer with one thing changed. Independent questions stay independent: a wrong captioner or loss
-loses nothing in overfit and train, because the course's own parts stand in there, unless it has fooled its open test.
+loses nothing in train, because the course's own parts stand in there, unless it has fooled its open test.
 """
 
 # fmt: off
@@ -19,7 +19,7 @@ FULL = {
 MASTER = Path(__file__).with_name("a1_show_and_tell.py").read_text(encoding="utf-8")
 WRONG, RIGHT = [], []
 # What fits only the open test counts as right there, so it is used, and then it does not work
-USED = ["overfit_open", "train_open", "train_hidden"]
+USED = ["train_open", "train_hidden"]
 
 
 def model_answer(question):

@@ -1,62 +1,14 @@
 """Lesson 02's checks: they accept its solutions and others, and name the mistakes students make."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from lesson_solutions import assert_named, verdict
 from torch import nn
 from torch.nn import functional as F
 
 from coursekit.checks import lesson_02 as check
 from coursekit.models.encoders import SmallCNN
-
-LESSON = Path(__file__).resolve().parents[1] / "course" / "02_image_encoders.py"
-SOLUTION = re.compile(r"<summary>Solution</summary>.*?```python\n(.*?)```", re.S)
-EXERCISES = ("receptive_field", "max_pool", "nearest", "freeze")
-
-
-def solutions():
-    """The functions in the lesson's solution blocks, by name."""
-    text = re.sub(r"^# ?", "", LESSON.read_text(encoding="utf-8"), flags=re.M)
-    found = {"torch": torch, "F": F, "nn": nn}
-    for block in SOLUTION.findall(text):
-        exec(block, found)
-    return found
-
-
-def verdict(capsys, name, answer):
-    passed = getattr(check, name)(answer)
-    return passed, capsys.readouterr().out
-
-
-def stub(*_):
-    raise NotImplementedError("write me")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_lessons_own_solution_passes(name, capsys):
-    passed, said = verdict(capsys, name, solutions()[name])
-    assert passed and said == f"✓ {name}\n", said
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_stub_is_not_written_yet(name, capsys):
-    assert verdict(capsys, name, stub) == (False, f"○ {name}: not written yet\n")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_lesson_has_stub_check_and_hints(name):
-    text = LESSON.read_text(encoding="utf-8")
-    cells = [cell for cell in text.split("\n# %%") if not cell.startswith(" [markdown]")]
-    cell = next(cell for cell in cells if f"\ndef {name}(" in cell)
-    assert 'raise NotImplementedError("write me")' in cell and f"check.{name}({name})" in cell
-    before, after = text.split(f"\ndef {name}(")[0], text.split(f"check.{name}({name})")[1]
-    header = before[before.rindex("### Exercise") :]
-    assert re.search(r"\*difficulty \d/5 · importance \d/5 · \d+ minutes\*", header)
-    assert after[: after.index("<summary>Solution")].count("<summary>Hint") >= 2
-
 
 # --- other right answers
 
@@ -147,22 +99,23 @@ RIGHT = {
 
 @pytest.mark.parametrize("name, answer", [(n, a) for n, each in RIGHT.items() for a in each])
 def test_other_right_answers_pass(name, answer, capsys):
-    passed, said = verdict(capsys, name, answer)
+    passed, said = verdict(capsys, getattr(check, name), answer)
     assert passed, said
 
 
 # --- mistakes, each with the words by which the student must recognise it
 
 
-def field(start=1, widen=lambda k, s, apart: (k - 1) * apart, early=False, order=iter):
+def field(start=1, widen=lambda k, s, apart: (k - 1) * apart, early=False, order=iter,
+          spread=lambda apart, s: apart * s):  # fmt: skip
     """The loop with one thing wrong."""
 
     def answer(layers):
         seen, apart = start, 1
         for kernel, stride in order(layers):
-            apart = apart * stride if early else apart
+            apart = spread(apart, stride) if early else apart
             seen += widen(kernel, stride, apart)
-            apart = apart if early else apart * stride
+            apart = apart if early else spread(apart, stride)
         return seen
 
     return answer
@@ -238,6 +191,32 @@ def freeze_weights_only_refusing(encoder):
     return encoder
 
 
+def freeze_by_an_attribute(encoder):
+    encoder.requires_grad = False
+    return freeze_weights_only_refusing(encoder)
+
+
+class Mute(nn.Module):
+    """Frozen, and without a forward."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder.requires_grad_(False).eval()
+
+    def train(self, mode=True):
+        return self
+
+
+class Silent(Mute):
+    """Its train() returns nothing."""
+
+    def train(self, mode=True):
+        pass
+
+    def forward(self, images):
+        return self.encoder(images)
+
+
 MISTAKES = {
     "receptive_field": [
         (field(widen=lambda k, s, apart: k - 1), "the strides are missing"),
@@ -249,6 +228,10 @@ MISTAKES = {
         (lambda layers: int(np.prod([s for _, s in layers])), "the product of the strides"),
         (lambda layers: int(np.prod([k for k, _ in layers])), "fields grow by adding"),
         (lambda layers: 52, "use the layers that are given"),
+        (field(widen=lambda k, s, apart: k * apart), "k - 1 distances, not k"),
+        (field(spread=lambda apart, s: apart + s), "distances multiply"),
+        (field(spread=lambda apart, s: s), "the stride of the layer before"),
+        (lambda layers: layers[0][0] if layers else 1, "return after the loop"),
         (lambda layers: (52, 16), "the field alone"),
         (lambda layers: None, "does not return its result"),
     ],
@@ -262,6 +245,7 @@ MISTAKES = {
         (pool_of(masked, lambda m: m.max(1)), "amax(1) returns the values alone"),
         (pool_of(lambda m, r: m.masked_fill(~r, -torch.inf)), "real[:, :, None] fits"),
         (pool_of(lambda m, r: m.masked_fill(r[:, :, None], -torch.inf)), "turned round, ~real"),
+        (lambda memory, real: memory[real].amax(0), "the places of all pictures into one row"),
         (pool_forgets_copy, "makes a copy"),
         (pool_nan, "inf times 0 is nan"),
         (lambda memory, real: None, "does not return its result"),
@@ -275,6 +259,13 @@ MISTAKES = {
         (nearest_by(lambda v, q: 1 - cosine(v, q)), "sort from large to small"),
         (nearest_by(cosine_nan), "has no direction"),
         (nearest_by(cosine, what="values"), "where they lie is asked"),
+        (nearest_by(lambda v, q: cosine(v, q).abs()), "leave abs out"),
+        (nearest_by(lambda v, q: v @ q / (v.square().sum(1) + 1e-9)), "not by its square"),
+        (lambda v, q, count: cosine(v, q).argsort()[-count:], "turn them round"),
+        (lambda v, q, count: cosine(v, q).topk(count).indices.sort().values, "the order of likeness"),
+        (lambda v, q, count: cosine(v, q).topk(count), "take its .indices"),
+        (lambda v, q, count: cosine(v, q).argmax(), "not the one"),
+        (lambda v, q, count: (v / v.norm(dim=1) @ q).topk(count).indices, "keepdim=True) is (M, 1)"),
         (lambda v, q, count: cosine(v, q).argsort(descending=True), "keep the first `count`"),
         (lambda v, q, count: cosine(v, q).topk(3).indices, "use `count`"),
         (lambda v, q, count: cosine(v, q[None].T).topk(3, dim=0).indices, "the query is one vector"),
@@ -286,6 +277,9 @@ MISTAKES = {
         (lambda encoder: Holds(encoder, no_grad=True), "call eval() too"),
         (lambda encoder: Holds(encoder.eval(), no_grad=True), "override train()"),
         (freeze_weights_only_refusing, "weights go on learning"),
+        (freeze_by_an_attribute, "with its last _"),
+        (Silent, "return self"),
+        (Mute, "give the module a forward"),
         (freeze_without_dropout, "dropout still drops"),
         (freeze_by_momentum, "scales by the batch it is in"),
         (freeze_everything, "for the encoder only"),
@@ -299,9 +293,7 @@ MISTAKES = {
     "name, answer, likely", [(n, a, words) for n, each in MISTAKES.items() for a, words in each]
 )
 def test_mistakes_are_named(name, answer, likely, capsys):
-    passed, said = verdict(capsys, name, answer)
-    assert not passed and likely in said, said
-    assert len(said.splitlines()) <= 5
+    assert_named(capsys, getattr(check, name), answer, likely)
     assert torch.is_grad_enabled()
 
 

@@ -1,63 +1,15 @@
 """Lesson 03's checks: they accept its solutions and others, and name the mistakes students make."""
 
-import re
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lesson_solutions import assert_named, verdict
 from torch.nn import functional as F
 
 from coursekit import plots
 from coursekit.checks import lesson_03 as check
-
-LESSON = Path(__file__).resolve().parents[1] / "course" / "03_show_and_tell.py"
-SOLUTION = re.compile(r"<summary>Solution</summary>.*?```python\n(.*?)```", re.S)
-
-
-def solutions():
-    """The functions in the lesson's solution blocks, by name."""
-    text = re.sub(r"^# ?", "", LESSON.read_text(encoding="utf-8"), flags=re.M)
-    found = {"torch": torch, "F": F}
-    for block in SOLUTION.findall(text):
-        exec(block, found)
-    return found
-
-
-def verdict(capsys, name, answer):
-    passed = getattr(check, name)(answer)
-    return passed, capsys.readouterr().out
-
-
-def stub(*_):
-    raise NotImplementedError("write me")
-
-
-EXERCISES = ("picture_first", "shift", "say", "precision_by_kind")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_lessons_own_solution_passes(name, capsys):
-    passed, said = verdict(capsys, name, solutions()[name])
-    assert passed and said == f"✓ {name}\n"
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_stub_is_not_written_yet(name, capsys):
-    assert verdict(capsys, name, stub) == (False, f"○ {name}: not written yet\n")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_lesson_has_stub_check_and_hints(name):
-    text = LESSON.read_text(encoding="utf-8")
-    cell = next(
-        c for c in text.split("\n# %%") if f"\ndef {name}(" in c and "[markdown]" not in c[:12]
-    )
-    assert 'raise NotImplementedError("write me")' in cell and f"check.{name}({name})" in cell
-    after = text[text.index(f"check.{name}({name})") :]
-    assert "Hint 1" in after[: after.index("<summary>Solution")]
-
 
 # --- other right answers
 
@@ -126,7 +78,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("name, answer", [(n, a) for n, each in RIGHT.items() for a in each])
 def test_other_right_answers_pass(name, answer, capsys):
-    passed, said = verdict(capsys, name, answer)
+    passed, said = verdict(capsys, getattr(check, name), answer)
     assert passed, said
 
 
@@ -139,6 +91,15 @@ def joined(pool=lambda m: m.amax(1), use=None):
         return torch.cat([picture[:, None], words], 1)
 
     return answer
+
+
+def first_mapped(memory, words, weight, bias):
+    return torch.cat([F.linear(memory, weight, bias).amax(1, keepdim=True), words], 1)
+
+
+def first_beside(memory, words, weight, bias):
+    picture = F.linear(memory.amax(1, keepdim=True), weight, bias)
+    return torch.cat([picture.expand_as(words), words], 2)
 
 
 def first_at_the_end(memory, words, weight, bias):
@@ -168,7 +129,7 @@ def shifted(
 
 
 def loop(feed_bos=False, keep_state=True, keep_end=False, keep_bos=False, stop=True, more=0,
-         choose=lambda logits: logits.argmax(-1), restart=False):  # fmt: skip
+         choose=lambda logits: logits.argmax(-1), restart=False, end=None, keep=int):  # fmt: skip
     """A greedy loop with one thing wrong."""
 
     def answer(model, memory, bos_id, eos_id, max_len):
@@ -178,12 +139,20 @@ def loop(feed_bos=False, keep_state=True, keep_end=False, keep_bos=False, stop=T
             logits, after = model.step(torch.tensor([bos_id]) if feed_bos else token, state)
             state = model.start(memory) if restart else after if keep_state else state
             token = choose(logits)
-            if stop and token == eos_id:
+            if stop and token == (end or eos_id):
                 return found + [eos_id] * keep_end
-            found.append(int(token))
+            found.append(keep(token))
         return found
 
     return answer
+
+
+def say_counting_bos(model, memory, bos_id, eos_id, max_len):
+    found, state = [bos_id], model.start(memory)
+    while found[-1] != eos_id and len(found) < max_len:
+        logits, state = model.step(torch.tensor(found[-1:]), state)
+        found.append(logits.argmax().item())
+    return found[1:-1]
 
 
 def say_forever(model, memory, bos_id, eos_id, max_len):
@@ -205,6 +174,12 @@ def counted(ratio):
         return ratio(true, said, known)
 
     return answer
+
+
+def each_once(claimed, facts):
+    said = set().union(*claimed)
+    true = set().union(*(own & known for own, known in zip(claimed, facts, strict=True)))
+    return by_kind_in_lists([said], [true])
 
 
 def one_pot(claimed, facts):
@@ -230,6 +205,8 @@ MISTAKES = {
         (joined(use=lambda bias: 0 * bias), "the bias is not added"),
         (joined(lambda m: m.max(1)), "amax(1) returns the values alone"),
         (joined(lambda m: m.amax(2)), "pool over dimension 1"),
+        (first_mapped, "first the maximum, then the map"),
+        (first_beside, "time is dimension 1"),
         (first_at_the_end, "after the words"),
         (first_added, "a step of its own"),
         (first_all_places, "pool over the places first"),
@@ -248,6 +225,8 @@ MISTAKES = {
         (shifted(real=lambda t, p: t[:, 1:] == p), "turn it round"),
         (shifted(real=lambda t, p: (t[:, 1:] != p) & (t[:, 1:] != 2)), "taught to stop"),
         (shifted(real=lambda t, p: t[:, 1:] != 0), "compare with pad_id"),
+        (shifted(real=lambda t, p: t != p), "one column too many"),
+        (shifted(targets=lambda t: t[:, 1:-1]), "is cut here too"),
         (lambda t, p: (t[:, :-1], t[:, 1:]), "return inputs, targets, real"),
         (lambda t, p: None, "return inputs, targets, real"),
     ],
@@ -262,6 +241,10 @@ MISTAKES = {
         (loop(more=-1), "one word too few"),
         (loop(choose=lambda logits: logits.abs().argmax(-1)), "the largest logit"),
         (loop(choose=lambda logits: logits.argmin(-1)), "the largest logit"),
+        (loop(end=2), "not at 2"),
+        (loop(keep=lambda token: token), "keep int(token)"),
+        (say_counting_bos, "<bos> is counted"),
+        (loop(choose=lambda logits: logits.argmax()), "logits.argmax(-1) has that shape"),
         (say_forever, "never ends"),
         (say_a_number, "torch.tensor([word])"),
     ],
@@ -273,6 +256,8 @@ MISTAKES = {
         (counted(lambda true, said, known: {k: 1 - true[k] / said[k] for k in said}), "is true"),
         (counted(lambda true, said, known: {k: said[k] and true[k] / said[k] for k in known}), "only kinds"),
         (counted(lambda true, said, known: sum(true.values()) / sum(said.values())), "collect by claim[0]"),
+        (each_once, "two claims"),
+        (lambda claimed, facts: {c: 1.0 for own in claimed for c in own}, "collect by claim[0]"),
         (one_pot, "its own picture"),
         (facts_in_one_pot, "its own picture"),
         (of_pictures, "count over all pictures"),
@@ -284,9 +269,7 @@ MISTAKES = {
     "name, answer, likely", [(n, a, words) for n, each in MISTAKES.items() for a, words in each]
 )
 def test_mistakes_are_named(name, answer, likely, capsys):
-    passed, said = verdict(capsys, name, answer)
-    assert not passed and likely in said, said
-    assert len(said.splitlines()) <= 5
+    assert_named(capsys, getattr(check, name), answer, likely)
 
 
 def test_recorded_values_are_what_their_names_say():
@@ -299,6 +282,7 @@ def test_recorded_values_are_what_their_names_say():
         (np.asarray(check.NO_BIAS) + bias, memory.max(1)),
     ):
         assert np.allclose(pooled @ weight.T + bias, recorded)
+    assert np.allclose((memory @ weight.T + bias).max(1), check.MAPPED_FIRST)
 
 
 # --- the lesson's own figures

@@ -51,28 +51,26 @@ def test_layer_by_hand_equals_the_library():
         torch.testing.assert_close(parameter.grad, getattr(library, name).grad, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("image_as", ["input", "state"])
-@pytest.mark.parametrize("cell", ["library", "by_hand"])
-def test_steps_agree_with_forward(image_as, cell):
-    model = ShowAndTell(V, D, 5, H, image_as, dropout=0.0, cell=cell)
+def steps_as_forward(model):
+    """Word by word the model gives the logits of all words at once; returns its last state."""
     memory, tokens = inputs()
-    logits = model(memory, tokens)
-    state = model.start(memory)
+    logits, state = model(memory, tokens), model.start(memory)
     for t in range(T):
         step, state = model.step(tokens[:, t], state)
         torch.testing.assert_close(step, logits[:, t], atol=1e-5, rtol=0)
+    return state
+
+
+@pytest.mark.parametrize("image_as", ["input", "state"])
+@pytest.mark.parametrize("cell", ["library", "by_hand"])
+def test_steps_agree_with_forward(image_as, cell):
+    steps_as_forward(ShowAndTell(V, D, 5, H, image_as, dropout=0.0, cell=cell))
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_language_model_steps_agree_with_forward(cell, layers):
-    model = LSTMLanguageModel(V, 5, H, cell, layers)
-    memory, tokens = inputs()
-    logits = model(memory, tokens)
-    state = model.start(memory)
-    for t in range(T):
-        step, state = model.step(tokens[:, t], state)
-        torch.testing.assert_close(step, logits[:, t], atol=1e-5, rtol=0)
+    state = steps_as_forward(LSTMLanguageModel(V, 5, H, cell, layers))
     assert all(len(s) == B for s in (state if isinstance(state, tuple) else [state]))
 
 

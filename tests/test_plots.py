@@ -81,7 +81,7 @@ def test_labels_that_do_not_touch_stay_where_they_are():
 
 def test_heat_and_panels_return_figures():
     figure = plots.heat(np.eye(2), "Same", rows="ab", columns="cd", label="p")
-    assert figure.axes[0].get_title(loc="left") == "Same"
+    assert figure.get_suptitle() == "Same"
     figure, axes = plots.panels(1, 2, sharey=True)
     assert axes.shape == (2,)
 
@@ -90,6 +90,13 @@ def test_numbers_in_squares_are_light_on_dark_and_dark_on_light():
     figure = plots.heat([[0.0, 1.0]], "t", digits=2)
     found = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
     assert found == {"0.00": "white", "1.00": "black"}
+
+
+def test_bars_keep_their_digits():
+    figure = plots.bars({"a": 139.4, "b": 0.7, "c": 1.0, "d": 0.0}, "t", "x", digits=2)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1.4e+02", "0.70", "1.0", "0.0"]
+    figure = plots.bars({"a": 139.4, "b": 11.94}, "t", "x")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["139", "11.9"]
 
 
 def test_a_recurrent_net_takes_a_word_and_guesses_the_next():
@@ -119,3 +126,38 @@ def test_plots_work_where_ipython_is_absent_until_show(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     plots.lines({"a": ([1, 10, 100], [1, 2, 3])}, "t", "x", "y", log_x=True, log_y=True)
+
+
+def drawn_pictures(captions):
+    figure = plots.show_pictures(torch.zeros(8, 3, 8, 8), captions, title="Eight")
+    figure.draw_without_rendering()
+    return figure, [axes for axes in figure.axes if axes.images]
+
+
+def test_a_long_caption_moves_no_picture_and_stays_inside_the_figure():
+    long = "two big purple mushrooms and a wooden windmill " * 4
+    figure, even = drawn_pictures([long] * 8)
+    _, uneven = drawn_pictures(["short", long, *["short"] * 5, long])
+    lefts = [[axes.get_position().x0 for axes in each] for each in (even, uneven)]
+    assert lefts[0] == pytest.approx(lefts[1], abs=0.01)
+    assert np.diff(lefts[0][:4]) == pytest.approx([lefts[0][1] - lefts[0][0]] * 3)
+    for text in (text for axes in even for text in axes.texts):
+        box = text.get_window_extent()
+        assert box.y0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+def test_a_long_title_is_not_cut_off():
+    for make in (
+        lambda title: plots.panels(1, 2, title=title)[0],
+        lambda title: plots.bars({"a name": 1.0}, title, "x"),
+        lambda title: plots.heat(np.eye(2), title, ["a long name of a row", "b"]),
+    ):
+        figure = make("What must be said of this figure takes more than one of its lines" * 2)
+        figure.draw_without_rendering()
+        assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_panels_share_a_title():
+    figure, _ = plots.panels(1, 2, title="Both fall")
+    assert figure.get_suptitle() == "Both fall"
+    assert plots.panels()[0].get_suptitle() == ""

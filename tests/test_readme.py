@@ -252,6 +252,22 @@ def test_readme_asks_the_questions_of_the_lessons():
     assert rows == asked
 
 
+def torn_rows(text):
+    """Lines of the table of lessons that are no row of number and name, question, time."""
+    table = text.partition("| lesson | the question | time |\n|---|---|---|\n")[2]
+    whole = re.compile(r"\| \[?\d\d \w+(\]\(\S+\))? \| (\*coming:\* )?[A-Z][^|<>]*\? \|[^|<>]*\|")
+    return [line for line in table.partition("\n\n")[0].splitlines() if not whole.fullmatch(line)]
+
+
+def test_table_of_lessons_has_one_whole_row_a_lesson(maker):
+    text = README.read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[?(\d\d) ", text, re.M) == [f"{n:02}" for n in range(13)]
+    assert torn_rows(text) == []
+    torn = text.replace("*coming:*", f"*{maker.block(text, 'scores')}:*", 1)
+    assert len(torn_rows(torn)) == 5
+    assert len(torn_rows(text.replace("*coming:*", "<!-- scores -->", 1))) == 1
+
+
 # --- the picture and the scores
 
 
@@ -277,18 +293,21 @@ def test_readme_shows_what_the_shipped_captioner_does(maker, due, mark):
     assert there == due[mark], "run python data_scripts/readme_picture.py"
 
 
+def test_refreshing_twice_changes_nothing_and_only_between_the_marks(maker, due):
+    text = README.read_text(encoding="utf-8")
+    assert maker.refreshed(text, due) == text
+    once = "coming <!-- scores: new ones -->\ncoming\n<!-- /scores --> coming"
+    done = maker.refreshed(once, {"scores": r"\1 0.5"})
+    assert done == "coming <!-- scores: new ones -->\n\\1 0.5\n<!-- /scores --> coming"
+    assert maker.refreshed(done, {"scores": r"\1 0.5"}) == done
+
+
 def test_picture_is_light_and_of_these_captions(maker, due):
     path = ROOT / maker.PICTURE
     assert path.stat().st_size < MAX_PICTURE
     with Image.open(path) as picture:
         text = picture.text["Description"]
     assert f"![{text}]({maker.PICTURE})" == due["picture"], "run data_scripts/readme_picture.py"
-
-
-def test_false_words_are_the_smallest_cause(maker):
-    facts = {("thing", "boat"), ("colour", "boat", "red"), ("count", "boat", 1), ("sky", "night")}
-    marked = maker.false_words("two blue boats and a cat at night", facts)
-    assert marked == [True, True, False, False, True, True, False, False]
 
 
 # --- CONTRIBUTING

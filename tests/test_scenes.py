@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from coursekit.datasets import scenes
+from coursekit.datasets import scene_words, scenes
 from coursekit.datasets.scene_drawing import SHAPES, SIDE, SKIES, blank, thing
 from coursekit.datasets.scene_words import NAMES, Dice, describe
 from coursekit.errors import CourseError
@@ -131,3 +131,10 @@ def test_grammar_is_reproducible():
 def test_unknown_split():
     with pytest.raises(CourseError, match="no split 'val'"):
         scenes.Scenes("val")
+
+
+def test_false_words_are_the_smallest_cause():
+    facts = {("thing", "boat"), ("colour", "boat", "red"), ("count", "boat", 1), ("sky", "night")}
+    marked = scene_words.false_words("two blue boats and a cat at night", facts)
+    assert marked == [True, True, False, False, True, True, False, False]
+    assert not any(scene_words.false_words("a red boat at night", facts))

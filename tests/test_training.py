@@ -132,40 +132,25 @@ def _counting():
     return lambda net: next(losses)
 
 
-def test_accumulated_batches_equal_one_large_one():
-    def net():
-        torch.manual_seed(1)
-        return nn.Linear(5, 1)
+def trained_line(given, **changes):
+    """The weights of a linear model after one epoch of the batches `given`."""
+    torch.manual_seed(1)
+    net = nn.Linear(5, 1)
+    settings = replace(SETTINGS, epochs=1, **changes)
+    train(net, loss, lambda epoch: given, settings, quiet=True)
+    return weights(net)
 
-    settings = replace(SETTINGS, epochs=1, weight_decay=0.0)
-    large, small = net(), net()
-    train(large, loss, lambda epoch: torch.arange(64).split(16), settings, quiet=True)
-    train(
-        small,
-        loss,
-        lambda epoch: torch.arange(64).split(4),
-        replace(settings, accumulate=4),
-        quiet=True,
-    )
-    torch.testing.assert_close(weights(large), weights(small))
+
+def test_accumulated_batches_equal_one_large_one():
+    large = trained_line(torch.arange(64).split(16), weight_decay=0.0)
+    small = trained_line(torch.arange(64).split(4), weight_decay=0.0, accumulate=4)
+    torch.testing.assert_close(large, small)
 
 
 def test_a_short_last_group_is_not_thinned():
-    def net():
-        torch.manual_seed(1)
-        return nn.Linear(5, 1)
-
-    settings = replace(SETTINGS, epochs=1, clip=1e9)
-    large, small = net(), net()
-    train(large, loss, lambda epoch: [torch.arange(16), torch.arange(16, 24)], settings, quiet=True)
-    train(
-        small,
-        loss,
-        lambda epoch: torch.arange(24).split(8),
-        replace(settings, accumulate=2),
-        quiet=True,
-    )
-    torch.testing.assert_close(weights(large), weights(small))
+    large = trained_line([torch.arange(16), torch.arange(16, 24)], clip=1e9)
+    small = trained_line(torch.arange(24).split(8), clip=1e9, accumulate=2)
+    torch.testing.assert_close(large, small)
 
 
 def test_frozen_parameters_stay():

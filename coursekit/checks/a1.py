@@ -245,11 +245,14 @@ def _one_loss(answer, logits, tokens, pad_id, expected, mistakes=()):
 
 
 def _gradient(answer, logits, tokens, pad_id):
-    loss = answer(logits, tokens, pad_id)
+    loss = answer(logits, tokens.clone(), pad_id)
     if not getattr(loss, "requires_grad", False):
         why = "item(), detach() and numpy() cut the loss off: backward() could not follow it"
         raise Wrong("a loss with a gradient", f"a {type(loss).__name__} without one", why)
+    logits.grad = None  # what counts is what backward brings
     loss.backward()
+    if logits.grad is None:
+        raise Wrong("a gradient at the logits", "none", "compute the loss from the given logits")
     slope = logits.grad[:, :-1].abs().sum(-1)  # (B, T-1)
     if slope[tokens[:, 1:] == pad_id].max() > 0:
         raise Wrong("no gradient where the target is padding", "a gradient there", None)
@@ -282,11 +285,14 @@ AT_LAST = [
 def logits_of(Captioner, sizes, memory, tokens, key=0.0):
     """The logits (B, T, V) of a captioner whose every weight is set by its name and `key`."""
     model = Captioner(**sizes).eval()
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    weights = {
+        name: numbers(*shape, key=key + sum(map(ord, name)) % 97) for name, shape in shapes.items()
+    }
+    # Loaded, not written in place: the model may live in another process
+    model.load_state_dict(weights, strict=False)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            start = key + sum(map(ord, name)) % 97
-            parameter.copy_(numbers(*parameter.shape, key=start))
-        return model(memory.clone(), torch.as_tensor(tokens))
+        return model(memory.clone(), torch.as_tensor(tokens).clone())
 
 
 @exercise("captioner")

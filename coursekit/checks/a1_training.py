@@ -45,15 +45,15 @@ def attempt(function, *given, returns, **options):
     Where it raises, says so and returns a stand-in, so that the notebook goes on; a check that
     uses the stand-in tells the error.
     """
+    name = getattr(function, "__name__", "the function")
     try:
         result = function(*given, **options)
         if not isinstance(result, returns):
             got = "None" if result is None else f"a {type(result).__name__}"
             why = "the last line must return the model, also where it was changed in place"
-            raise Wrong(f"{function.__name__} returns a {returns.__name__}", got, why)
+            raise Wrong(f"{name} returns a {returns.__name__}", got, why)
         return result
     except Exception as error:
-        name = getattr(function, "__name__", "the function")
         done = "is not written yet" if isinstance(error, NotImplementedError) else "stopped early"
         print(f"○ {name} {done}; the test below says more")
         return _Missing(error)
@@ -65,7 +65,8 @@ def overfit(answer, model, loss_fn, memory, tokens, pad_id, steps, learning_rate
     """answer(model, loss_fn, memory, tokens, pad_id, steps, learning_rate) -> the loss at each step."""
     before = [p.detach().clone() for p in model.parameters()]
     first = _measured(model, loss_fn, memory, tokens, pad_id)
-    told = answer(model, loss_fn, memory, tokens, pad_id, steps, learning_rate)
+    given = memory.clone(), tokens.clone()  # what decides stays out of the answer's reach
+    told = answer(model, loss_fn, *given, pad_id, steps, learning_rate)
     moved = [not torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True)]
     if not any(moved):
         why = "a step is loss.backward(), then optimizer.step()"
@@ -76,8 +77,9 @@ def overfit(answer, model, loss_fn, memory, tokens, pad_id, steps, learning_rate
         likely = _why_not_learned(model, loss_fn, memory, tokens, pad_id, moved)
         got = f"{last:.3g} nats, {first:.3g} before training"
         raise Wrong(f"a loss of at most {at_most} nats a token after {steps} steps", got, likely)
-    if abs(float(told[0]) - first) > 0.2 * first or float(told[-1]) > 2 * at_most:
-        got = f"from {float(told[0]):.3g} to {float(told[-1]):.3g}"
+    begin, end = float(told[0]), float(told[-1])
+    if not (abs(begin - first) <= 0.2 * first and end <= 2 * at_most):  # so that nan fails
+        got = f"from {begin:.3g} to {end:.3g}"
         why = "append loss.item() of every step, as loss_fn gives it"
         raise Wrong(f"losses that fall from {first:.3g} to {last:.3g}", got, why)
     shown = ", ".join(f"{float(told[i]):.2f}" for i in range(0, steps, max(1, steps // 5)))
@@ -128,7 +130,7 @@ def _gradient_size(model):
 @exercise("train_captioner")
 def captions(describe, memory, references, score, at_least):
     """describe(memory (B, N, D)) -> B captions; score(captions, references) -> BLEU-4, 0 to 1."""
-    told = describe(memory)
+    told = describe(memory.clone())
     if not isinstance(told, (list, tuple)) or not all(isinstance(one, str) for one in told):
         raise Wrong("a list of strings", f"a {type(told).__name__}", "one caption for each picture")
     if len(told) != len(references):
@@ -177,6 +179,8 @@ class ScriptedModel:
 
     def start(self, memory):
         """The state (B, 2): which picture, and how many tokens it has said; -1 when it is lost."""
+        if len(memory) > len(self.scripts):
+            raise Wrong(f"start gets at most {len(self.scripts)} pictures", f"{len(memory)}", None)
         pictures = torch.as_tensor(memory).reshape(len(memory), -1)[:, 0].long()
         return torch.stack([pictures, torch.zeros_like(pictures)], 1)
 
@@ -199,6 +203,9 @@ class ScriptedModel:
         return script[place] if place < len(script) else self.after
 
     def _look(self, tokens, state):
+        rows, *rest = getattr(state, "shape", None) or [0]
+        if rows > len(self.scripts) or rest != [2]:
+            raise Wrong("step gets a state that start or step has returned", "another", None)
         shape = tuple(tokens.shape) if hasattr(tokens, "shape") else f"a {type(tokens).__name__}"
         if shape != (len(state),):
             why = "argmax over the wrong axis? The vocabulary is the last one"
@@ -219,7 +226,7 @@ SCRIPTS = [[5, 3, 3, 7, 2], [4, 2], [2], ENDLESS]
 def greedy(answer, scripts=SCRIPTS, V=10, bos_id=1, eos_id=2, lost=9, after=6, max_len=6):
     """answer(model, memory, bos_id, eos_id, max_len) -> B lists of tokens, without bos and eos."""
     model = ScriptedModel(scripts, V, bos_id, lost, after, max_len)
-    got = answer(model, model.memory, bos_id, eos_id, max_len)
+    got = answer(model, model.memory.clone(), bos_id, eos_id, max_len)
     _looped(model, bos_id)
     right = [_cut(script[:max_len], eos_id) for script in scripts]
     ended = [r + [eos_id] * (eos_id in s[:max_len]) for r, s in zip(right, scripts, strict=True)]

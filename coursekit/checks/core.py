@@ -75,14 +75,20 @@ def _verdict(name, wrong):
 
 def _crash(error):
     """What to say of an exception in the student's code: the error, and the student's line that caused it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "coursekit" not in f.filename and "site-packages" not in f.filename]
-    where = f" in line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
+    where = getattr(error, "where", None)  # an error from another process brings the line along
+    where = where if isinstance(where, str) else students_line(error)
     message = (str(error).splitlines() or [""])[0]
     return (
         f"{type(error).__name__}: {message}{where}",
         "the code stopped with an error before it returned",
     )
+
+
+def students_line(error):
+    """The last line of an exception's traceback that is not coursekit's, as " in line 3 of f: …", or ""."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if "coursekit" not in f.filename and "site-packages" not in f.filename]
+    return f" in line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
 
 
 def as_array(value, name):

@@ -1,5 +1,7 @@
 """The checks of lesson 01: bigram probabilities, the masked loss, an RNN over a padded batch."""
 
+import re
+
 import numpy as np
 import torch
 
@@ -19,7 +21,10 @@ COUNTS = np.array(
     ]
 )
 ONE_EACH = COUNTS.clip(max=1)  # each pair counted once, however often it occurs
-JOINED = COUNTS + np.array([[0] * 6, [0] * 6, [0, 2, 0, 0, 0, 0], [0] * 6, [0] * 6, [0] * 6])
+END_TO_BEGIN = np.array([[0] * 6, [0] * 6, [0, 1, 0, 0, 0, 0], [0] * 6, [0] * 6, [0] * 6])
+JOINED = COUNTS + 2 * END_TO_BEGIN
+WRAPPED = COUNTS + 3 * END_TO_BEGIN
+NO_ENDS = COUNTS * np.array([1, 1, 0, 1, 1, 1])  # without the pairs that end in <eos>, 2
 # With k = 0.5, over 12
 PROBABILITIES = [
     [1 / 6] * 6,
@@ -49,6 +54,11 @@ def bigram_probabilities(answer):
             (_rows(COUNTS + 1.0), "1 is added instead of k"),
             (_rows(ONE_EACH + 0.5), "a pair that comes twice counts once: table[a, b] += 1 on lists "
              "of indices forgets repeats; loop, or use bincount"),
+            (_rows(WRAPPED + 0.5), "caption[i - 1] at i = 0 is the last token: begin at i = 1"),
+            (_rows(NO_ENDS + 0.5), "the last pair is missing: n tokens have n - 1 pairs"),
+            (_rows(COUNTS + 0.5 * (COUNTS == 0)), "k is added to the zeros only: add it everywhere"),
+            (_rows(COUNTS / sums + 0.5), "k is added to probabilities: add it to counts"),
+            (_rows(np.exp(COUNTS + 0.5)), "this is softmax: divide each row by its sum"),
             (_rows(JOINED + 0.5), "captions are joined: the end of one is no word before the next"),
             ((COUNTS + 0.5) / (COUNTS + 0.5).sum(0), "each column sums to 1; each row should"),
             (_rows(COUNTS + 0.5, (COUNTS + 0.5).sum(1)), "row sums meet the columns: sum(1, keepdim=True)"),
@@ -71,6 +81,12 @@ TARGETS = [[3, 1, 4, 2], [1, 2, 0, 0], [4, 2, 0, 0]]
 LOSS = 1.688906
 LOSS_MISTAKES = [
     (2.946666, "padding is counted: leave out the targets that are pad_id"),
+    (3.995856, "the targets are moved once more: they already are one step ahead"),
+    (5.462193, "only padding is counted: the mask must be True where the target is real"),
+    (
+        -0.336528,
+        "softmax without a logarithm: nll_loss wants log_softmax, cross_entropy wants logits",
+    ),
     (
         1.125937,
         "padding costs nothing but is still divided by: divide by the number of real tokens",
@@ -98,11 +114,26 @@ OTHER_TARGETS = [[0, 2, 3], [4, 0, 2]]
 OTHER_LOSS = 3.269744
 
 
+LOSS_SHAPES = "cross_entropy wants logits (n, V) and targets (n,): pick the real ones of both first"
+
+
+def _run(answer, given, expected, likely):
+    """The student's result; an error in a tensor's shape is a wrong answer with a likely cause."""
+    try:
+        return answer(*given)
+    except NotImplementedError:  # a RuntimeError too
+        raise
+    except (RuntimeError, IndexError) as error:
+        if not re.search(r"size|shape|dimension|bounds", str(error)):
+            raise
+        raise Wrong(expected, str(error).splitlines()[0], likely) from error
+
+
 @exercise("masked_loss")
 def masked_loss(answer):
     """answer(logits (B, T, V), targets (B, T), pad_id) -> mean nats a real token, a scalar."""
     logits = torch.tensor(LOGITS, dtype=torch.float32, requires_grad=True)
-    loss = answer(logits, torch.tensor(TARGETS), 0)
+    loss = _run(answer, (logits, torch.tensor(TARGETS), 0), "the loss, a number", LOSS_SHAPES)
     got = expect_shape(loss, (), "the loss", "one number: the mean over all real tokens")
     expect_close(got, LOSS, "the loss", 1e-4, mistakes=LOSS_MISTAKES)
     logits_2 = torch.tensor(OTHER_LOGITS, dtype=torch.float32)
@@ -131,7 +162,7 @@ def _can_be_trained(loss, logits):
         raise Wrong("no gradient at padding", "a gradient there", "padding must not teach anything")
 
 
-# B 3, T 5, D 2, H 4; lengths below. Values are multiples of a quarter.
+# B 3, T 5, E 2, H 4; lengths below. Values are multiples of a quarter.
 INPUTS = [
     [[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [-1.0, -1.0], [0.0, 1.0]],
     [[-1.0, 0.5], [0.5, 0.5], [1.0, -1.0], [0.0, 1.0], [-0.5, -1.0]],
@@ -191,7 +222,19 @@ NOT_CARRIED = [
     [-0.358357, 0.462117, 0.5546, 0.0],
     [-0.5546, 0.124353, 0.635149, 0.244919],
 ]
+ZEROED = [STATES[0], [0.0] * 4, [0.0] * 4]
+ALL_STEPS = "these are the states of all steps: pick the last real one of each caption"
+STATE_SHAPES = {
+    (3, 5, 4): ALL_STEPS,
+    (5, 3, 4): ALL_STEPS,
+    (
+        3,
+        3,
+        4,
+    ): "each caption's state at every length: states[torch.arange(B), lengths - 1] pairs them",
+}
 STATE_MISTAKES = [
+    (ZEROED, "the state becomes 0 after a caption's end: keep the old one, with torch.where"),
     (
         AT_THE_END,
         "the state goes on through padding: keep the one of each caption's last real step",
@@ -208,14 +251,13 @@ STATE_MISTAKES = [
 
 @exercise("last_states")
 def last_states(answer):
-    """answer(inputs (B, T, D), lengths (B,), weight_ih (H, D), weight_hh (H, H), bias (H,))
+    """answer(inputs (B, T, E), lengths (B,), weight_ih (H, E), weight_hh (H, H), bias (H,))
     -> (B, H): the state after the last real input of each caption."""
     values = (INPUTS, LENGTHS, WEIGHT_IH, WEIGHT_HH, BIAS)
     given = [torch.tensor(value) for value in values]
     got = as_array(_run_last_states(answer, given), "the states")
-    if got.shape in ((3, 5, 4), (5, 3, 4)):
-        why = "these are the states of all steps: pick the last real one of each caption"
-        raise Wrong("the states, (3, 4)", f"shape {got.shape}", why)
+    if got.shape in STATE_SHAPES:
+        raise Wrong("the states, (3, 4)", f"shape {got.shape}", STATE_SHAPES[got.shape])
     expect_close(got, STATES, "the states", 1e-4, mistakes=STATE_MISTAKES)
     # Padding may hold anything: other numbers there must not matter.
     given = [torch.tensor(value) for value in values]
@@ -225,8 +267,12 @@ def last_states(answer):
 
 
 def _run_last_states(answer, given):
+    likely = "weights are (out, in): multiply by weight.T; beside (B, H) a mask needs [:, None]"
     try:
-        return answer(*given)
-    except IndexError as error:
-        why = "steps count from 0: the last real step of a caption is number length - 1"
-        raise Wrong("the states, (3, 4)", f"IndexError: {error}", why) from error
+        return _run(answer, given, "the states, (3, 4)", likely)
+    except Wrong as wrong:
+        if "out of bounds" in wrong.got:
+            wrong.likely = "steps count from 0: the last real step is number length - 1"
+        if "out of bounds for dimension 1 with size 3" in wrong.got:
+            wrong.likely = "dimension 1 holds captions here: stack the states along 1, to (B, T, H)"
+        raise

@@ -19,6 +19,10 @@ FIELD_MISTAKES = [
         25,
         "only the layer's own stride is used: it is the product of all strides before it that counts",
     ),
+    (20, "only the stride of the layer before is used: it is the product of all strides before it"),
+    (60, "strides are added: distances multiply from layer to layer"),
+    (77, "a kernel of k reaches over k - 1 distances, not k"),
+    (4, "only the first layer counts: return after the loop, not inside"),
     (31, "the layers are read from the last to the first: begin at the pixels"),
     (51, "before the first layer a place is one pixel, so begin with 1, not 0"),
     (
@@ -80,6 +84,12 @@ def max_pool(answer):
     shapes = {
         (3, 4): "this pools over the features; dimension 1 holds the places",
         (4, 5): "this pools over the pictures; dimension 1 holds the places",
+        (
+            5,
+        ): "memory[real] puts the places of all pictures into one row: fill the padded ones instead",
+        (
+            9,
+        ): "memory[real] puts the places of all pictures into one row: fill the padded ones instead",
         (3, 1, 5): "the axis of places is still there: leave keepdim out",
     }
     if got.shape in shapes:
@@ -121,6 +131,10 @@ LONG_WIN = (
 NO_DIRECTION = "a vector of zeros has no direction: 0/0 is nan, and nan sorts as the largest"
 NEAREST_MISTAKES = [
     ([0, 1, 4], LONG_WIN),
+    ([5, 4, 1], "short vectors win: divide by the length once, not by its square"),
+    ([3, 1, 5], "what points away is not alike: leave abs out"),
+    ([4, 5, 1], "the right ones, the least alike first: turn them round"),
+    ([1, 4, 5], "the right ones, sorted by number: keep the order of likeness"),
     ([4, 5, 2], "the smallest distance; what counts here is direction, whatever the length"),
     ([3, 2, 0], "these are the least alike: sort from large to small"),
     ([3, 0, 4], "these are the least alike: sort from large to small"),
@@ -131,13 +145,18 @@ NEAREST_MISTAKES = [
 def nearest(answer):
     """answer(vectors (M, D), query (D,), count) -> the indices of the most alike, most alike first."""
     vectors, query = torch.tensor(VECTORS), torch.tensor(QUERY, dtype=torch.float32)
-    got = as_array(answer(vectors, query, 3), "the indices")
+    rows = "vectors are (M, D): norm(dim=1, keepdim=True) is (M, 1) and divides row by row"
+    got = _run_nearest(answer, (vectors, query, 3), rows)
+    if isinstance(got, tuple):
+        why = "topk returns the values and where they are: take its .indices"
+        raise Wrong("indices", f"a {type(got).__name__} of {len(got)}", why)
+    got = as_array(got, "the indices")
     if got.dtype.kind == "f":
-        raise Wrong(
-            "indices",
-            f"{np.round(got, 3).tolist()}",
-            "these are similarities; where they lie is asked",
-        )
+        why = "these are values; where they lie is asked, the indices"
+        raise Wrong("indices", f"{np.round(got.astype(float), 3).tolist()}", why)
+    if got.shape == ():
+        why = "the `count` most alike are asked, not the one: topk(count).indices"
+        raise Wrong("3 indices", "1 index", why)
     if got.shape == (6,):
         raise Wrong("3 indices", "6 indices", "keep the first `count`")
     if got.shape != (3,):
@@ -149,9 +168,17 @@ def nearest(answer):
     likely = NO_DIRECTION if 2 in got else None
     expect_equal(got, NEAREST, "the indices", likely, NEAREST_MISTAKES)
     likely = "use `count`, and the vectors that are given"
-    expect_equal(
-        answer(vectors[[3, 5]], query, 1), [1], "the indices among two vectors, count = 1", likely
-    )
+    got = _run_nearest(answer, (vectors[[3, 5]], query, 1), likely)
+    expect_equal(got, [1], "the indices among two vectors, count = 1", likely)
+
+
+def _run_nearest(answer, given, likely):
+    try:
+        return answer(*given)
+    except NotImplementedError:  # a RuntimeError too
+        raise
+    except RuntimeError as error:
+        raise Wrong(f"{given[2]} indices", str(error).splitlines()[0], likely) from error
 
 
 class _Eye(nn.Module):
@@ -196,6 +223,9 @@ def freeze(answer):
         )
         raise Wrong("an nn.Module", f"a {type(frozen).__name__}", likely)
     resting = not _norm(frozen, eye).training
+    if frozen.train() is None:
+        why = "end it with return self, or model = model.train() loses the model"
+        raise Wrong("a train() that returns the module", "None", why)
     head = nn.Linear(6, 2)
     got = _one_step(frozen, head, images)
     _weights_kept(frozen, eye, before)
@@ -213,7 +243,11 @@ def _one_step(frozen, head, images):
     model = nn.Sequential(frozen, head)
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
-    memory = frozen(images)
+    try:
+        memory = frozen(images)
+    except NotImplementedError as error:
+        why = "give the module a forward(self, images) that calls the encoder"
+        raise Wrong("a module that can be called", str(error).splitlines()[0], why) from error
     try:
         head(memory).square().sum().backward()
     except RuntimeError as error:
@@ -228,7 +262,7 @@ def _one_step(frozen, head, images):
 def _weights_kept(frozen, eye, before):
     conv = next((m for m in frozen.modules() if isinstance(m, nn.Conv2d)), eye.layers[0])
     if conv.weight.grad is not None or not torch.equal(conv.weight, before["layers.0.weight"]):
-        likely = "eval() changes how BatchNorm and dropout work; weights go on learning: requires_grad_(False)"
+        likely = "weights go on learning until encoder.requires_grad_(False), with its last _; eval() is for BatchNorm"
         raise Wrong("the same weights after a step", "weights that have learned", likely)
 
 

@@ -11,6 +11,7 @@ INPUTS = [[1, 7, 4, 9, 6], [1, 5, 2, 0, 0], [1, 6, 8, 4, 2]]
 TARGETS = [[7, 4, 9, 6, 2], [5, 2, 0, 0, 0], [6, 8, 4, 2, 0]]
 REAL = [[True] * 5, [True, True, False, False, False], [True, True, True, True, False]]
 REAL_INPUTS = [[True] * 5, [True, True, True, False, False], [True] * 5]
+EVERYWHERE = [[True] * 6, [True] * 3 + [False] * 3, [True] * 5 + [False]]
 NO_END = [[True] * 4 + [False], [True] + [False] * 4, [True, True, True, False, False]]
 OTHER_PAD = [[1, 0, 7, 2, 11], [1, 0, 2, 11, 11]]
 OTHER_REAL = [[True, True, True, False], [True, True, False, False]]
@@ -34,6 +35,7 @@ def shift(answer):
         mistakes=[
             (REAL_INPUTS, "you look for padding in the inputs; it is the target that must be real"),
             (np.logical_not(REAL).tolist(), "True marks the padding here; turn it round (!=)"),
+            (EVERYWHERE, "one column too many: real belongs to the targets, not to all tokens"),
             (NO_END, "<eos> is left out: the model must be taught to stop, so it is a real target"),
         ],
     )
@@ -70,6 +72,10 @@ def _inputs_and_targets(inputs, targets):
                 INPUTS,
                 "the targets are the inputs: the model would only learn to copy the word it is given",
             ),
+            (
+                [row[1:-1] for row in CAPTIONS],
+                "the last token is cut here too; the targets need it: [:, 1:]",
+            ),
             (CAPTIONS, "the targets are not moved: position t must hold token t + 1"),
             (rolled, "roll brings <bos> round to the end: cut instead"),
             ([row[:-1] for row in rolled], "roll brings <bos> round to the end: cut instead"),
@@ -91,6 +97,7 @@ PICTURE = [[20, 17, 44, 45, 58], [6, 18, 37, 28, 60]]
 BY_MEAN = [[14.3333333, 18, 37, 45, 51.3333333], [3.6666667, 19, 32, 33, 51.6666667]]
 BY_SUM = [[23, 14, 51, 55, 54], [-9, 17, 36, 19, 55]]
 NO_BIAS = [[10, -3, 14, 5, 8], [-4, -2, 7, -12, 10]]
+MAPPED_FIRST = [[18, 21, 40, 47, 53], [6, 24, 34, 37, 53]]
 FIRST_PLACE = [[11, 15, 35, 46, 50], [2, 24, 31, 26, 52]]
 
 
@@ -112,6 +119,12 @@ def picture_first(answer):
             "shape (2, 9, 5)",
             "each of the three places became a step: pool over the places first",
         )
+    if got.shape == (2, 6, 10):
+        raise Wrong(
+            "inputs of shape (2, 7, 5)",
+            "shape (2, 6, 10)",
+            "joined along the features: time is dimension 1",
+        )
     if got.shape == (2, 7, 5) and np.allclose(got[:, :-1], words):
         raise Wrong(
             "the picture at position 0",
@@ -123,6 +136,7 @@ def picture_first(answer):
         (BY_MEAN, "the mean over the places; ask for the largest, amax(1)"),
         (BY_SUM, "the sum over the places; ask for the largest, amax(1)"),
         (NO_BIAS, "the bias is not added"),
+        (MAPPED_FIRST, "each place is mapped before the maximum: first the maximum, then the map"),
         (FIRST_PLACE, "only the first place is used; ask for the largest over all places, amax(1)"),
     ]
     pairs = [(np.concatenate([np.asarray(m)[:, None], words], 1), why) for m, why in mistakes]
@@ -173,7 +187,9 @@ class _Toy:
         if not isinstance(tokens, torch.Tensor) or tuple(tokens.shape) != (1,):
             shape = tuple(tokens.shape) if hasattr(tokens, "shape") else type(tokens).__name__
             raise Wrong(
-                "step gets tokens of shape (1,)", shape, "wrap the word: torch.tensor([word])"
+                "step gets tokens of shape (1,)",
+                shape,
+                "logits.argmax(-1) has that shape; wrap a plain number: torch.tensor([word])",
             )
         place = int(state[0, 0])
         self.fed.append(int(tokens[0]))
@@ -206,6 +222,8 @@ def say(answer):
             ([BOS, *SCRIPT], "<bos> and <eos> are no words of the caption"),
             (SCRIPT[:-2], "the word before <eos> is lost: keep each word before you go on"),
             (SCRIPT[1:-1], "the first word is lost: keep what the first step says"),
+            (SCRIPT[:3], "stop at eos_id, the number that is handed over, not at 2"),
+            ([[word] for word in SCRIPT[:-1]], "keep int(token), not the tensor"),
             (SCRIPT[:-1] + [EOS] * 4, "the loop goes on after <eos>: stop there"),
         ],
     )
@@ -214,6 +232,7 @@ def say(answer):
     near = [
         ([4, 2, 4], "one word too few: max_len words may be said"),
         ([4, 2, 4, 0, 0], "one word too many"),
+        ([4, 2], "<bos> is counted, or the last word is cut although it is not <eos>"),
     ]
     expect_equal(
         got, [4, 2, 4, 0], "the words of a model that never ends, max_len = 4", mistakes=near
@@ -262,6 +281,7 @@ OF_PICTURES = {"thing": (1 + 0.5 + 1) / 3, "colour": (0 + 0.5 + 1) / 3, "sky": 0
 # The facts of all pictures in one set; the claims in one as well, or each on its own
 ONE_POT = {"thing": 2 / 3, "colour": 2 / 4, "sky": 1.0, "count": 1.0}
 FACTS_IN_ONE_POT = {"thing": 3 / 4, "colour": 2 / 4, "sky": 1.0, "count": 1.0}
+EACH_ONCE = {"thing": 2 / 3, "colour": 2 / 4, "sky": 0.0, "count": 1.0}
 TRUE_COUNTS = {"thing": 3, "colour": 2, "count": 1}
 
 
@@ -273,12 +293,19 @@ def precision_by_kind(answer):
         raise Wrong(
             "a dict: kind → share", f"a {type(got).__name__}", "collect by claim[0], the kind"
         )
+    if any(isinstance(kind, tuple) for kind in got):
+        why = "each claim has a share of its own: collect by claim[0], the kind"
+        raise Wrong("a dict: kind → share", f"the key {next(iter(got))}", why)
     got = {kind: float(share) for kind, share in got.items()}
     for wrong, why in (
         (RECALL, "this is recall, what part of the facts is told; divide by the number of claims"),
         (OF_PICTURES, "the mean over pictures; count over all pictures, and divide once"),
         (ONE_POT, "all pictures in one pot: a claim must be true of its own picture"),
         (FACTS_IN_ONE_POT, "all facts in one pot: a claim must be true of its own picture"),
+        (
+            EACH_ONCE,
+            "the same claim of two pictures is two claims: one set over all pictures keeps one",
+        ),
         (TRUE_COUNTS, "these are counts of true claims: divide by the number of claims"),
         ({k: 100 * v for k, v in PRECISION.items()}, "per cent; give shares from 0 to 1"),
         (

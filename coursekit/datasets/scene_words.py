@@ -210,3 +210,10 @@ def _claims_elsewhere(word, pending, last):
     if word in PLACES and last:
         return {("place", last, word)}
     return set()
+
+
+def false_words(caption, facts):
+    """For each word of a caption: would it claim less that is false without it, and all that is true?"""
+    words, said = caption.split(), claims(caption)
+    without = [claims(" ".join(words[:t] + words[t + 1 :])) for t in range(len(words))]
+    return [said & facts <= rest and len(rest - facts) < len(said - facts) for rest in without]

@@ -19,7 +19,7 @@ from coursekit.grading.engine import surroundings, variables
 from coursekit.notebooks import course_root, grade_id, load, quick_import
 
 # What notebooks import first, and what takes seconds: the server holds it, each run gets it free.
-PRELOAD = ["torch", "torchvision", "matplotlib.pyplot", "coursekit.grading.exec_cells"]
+PRELOAD = ["torch", "torchvision", "matplotlib.pyplot", "coursekit.grading.exam.exec_cells"]
 
 
 def marks(solution_notebook, replacements, *, seconds=900):
@@ -35,13 +35,18 @@ def marks(solution_notebook, replacements, *, seconds=900):
     notebook, folder = _read(solution_notebook)
     cells = _replaced(notebook, replacements)
     outputs = _run([cell["source"] for cell in cells], folder, seconds)
+    pairs = zip(cells, outputs, strict=True)
+    return marks_of({"cells": [dict(cell, outputs=shown) for cell, shown in pairs]})
+
+
+def marks_of(executed):
+    """The marks of a notebook that has been run, a dict: (points, messages) as `marks` gives them."""
     points, messages = {}, {}
-    for cell, shown in zip(cells, outputs, strict=True):
-        if _is_test(cell):
-            key = grade_id(cell)
-            points[key], full = _graded(cell, shown)
-            if points[key] < full:
-                messages[key] = _message(shown)
+    for cell in filter(_is_test, executed["cells"]):
+        key = grade_id(cell)
+        points[key], full = _graded(cell, cell["outputs"])
+        if points[key] < full:
+            messages[key] = _message(cell["outputs"])
     return points, messages
 
 
@@ -117,7 +122,7 @@ def _server():
 
 def _run(sources, folder, seconds):
     """Outputs of every cell, from one forked process in an empty folder of its own."""
-    from coursekit.grading import exec_cells
+    from coursekit.grading.exam import exec_cells
 
     with tempfile.TemporaryDirectory(prefix="coursekit-marks-") as scratch, surroundings():
         result = Path(scratch) / "outputs.json"

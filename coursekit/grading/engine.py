@@ -1,11 +1,12 @@
 """How coursekit calls nbgrader: its settings, surroundings, and failures in one sentence."""
 
+import functools
 import os
 import re
 import sys
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 from coursekit.errors import CourseError
@@ -62,17 +63,70 @@ def settings(root=None, class_folder=None):
         return PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
 
 
+def class_folder_of(config):
+    """The folder of a class, from nbgrader's settings: where graded notebooks lie, one level up."""
+    folder = Path(config.CourseDirectory.autograded_directory).parent
+    return Path(config.CourseDirectory.root) / folder
+
+
 def connect(config):
     """nbgrader's NbGraderAPI with these settings. Raises CourseError without nbgrader."""
     try:
         with quick_import():
             from nbgrader.apps.api import NbGraderAPI
             from nbgrader.coursedir import CourseDirectory
+        _quicken()
     except ImportError as error:
         raise CourseError(
             f"Grading needs nbgrader ({error}): install it with pip install 'coursekit[grading]'."
         ) from error
     return NbGraderAPI(coursedir=CourseDirectory(config=config), config=config)
+
+
+@functools.cache
+def _quicken():
+    """Spares nbgrader what it does again and again: ten new database engines for every submission,
+    each with an empty cache of compiled queries, and a process to ask for a version number."""
+    import nbgrader
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from nbgrader import api
+
+    def head():
+        folder = Config()
+        folder.set_main_option("script_location", str(Path(nbgrader.__file__).parent / "alembic"))
+        return ScriptDirectory.from_config(folder).get_current_head()
+
+    api.create_engine = functools.cache(api.create_engine)
+    api.get_alembic_version = head
+
+
+def feedback_pages(api):
+    """make(name, student): writes a student's feedback as nbgrader's own command does.
+
+    Templates are compiled at the first call, and not again for every student.
+    """
+    from nbgrader.converters import GenerateFeedback
+    from nbgrader.utils import capture_log, temp_attrs
+    from traitlets.config import Config
+
+    class Pages(GenerateFeedback):
+        def start(self):
+            if not self.trait_has_value("exporter"):
+                return super().start()
+            self.init_notebooks()
+            with chdir(self.coursedir.root):
+                self.convert_notebooks()
+
+    pages = Pages(coursedir=api.coursedir, parent=api)
+    pages.update_config(Config({"HTMLExporter": {"template_name": "feedback"}}))
+    pages.force = True
+
+    def make(name, student):
+        with temp_attrs(api.coursedir, assignment_id=name, student_id=student):
+            return capture_log(pages)
+
+    return make
 
 
 def failure(result):

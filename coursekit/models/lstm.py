@@ -61,6 +61,9 @@ class LSTMLanguageModel(nn.Module):
         self, vocab_size, embed_dim=128, hidden_dim=256, cell="lstm", layers=1, dropout=0.0
     ):
         super().__init__()
+        # The arguments once more, so that another process can build the same model
+        self.settings = dict(vocab_size=vocab_size, embed_dim=embed_dim, hidden_dim=hidden_dim)
+        self.settings |= dict(cell=cell, layers=layers, dropout=dropout)
         self.hidden_dim, self.layers, self.cell = hidden_dim, layers, cell
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         self.recurrent = _recurrent(
@@ -122,6 +125,8 @@ class ShowAndTell(LSTMLanguageModel):
         if image_as not in ("input", "state"):
             raise CourseError(f"A picture cannot enter as '{image_as}': choose 'input' or 'state'.")
         self.image_as = image_as
+        self.settings |= dict(memory_dim=memory_dim, image_as=image_as)
+        del self.settings["layers"]  # one, always
         # Features far from zero saturate the LSTM: without the norm, colours bind to things epochs later
         self.from_image = nn.Sequential(
             nn.LayerNorm(memory_dim),

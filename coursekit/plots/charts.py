@@ -74,10 +74,21 @@ def _as_html(figure, alt):
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/png;base64,{data}">'
 
 
-def panels(rows=1, columns=1, width=7.2, height=3.8, **options):
-    """A figure of `width` x `height` inches and its empty axes: one, or an array of them."""
+def panels(rows=1, columns=1, width=7.2, height=3.8, title=None, **options):
+    """A figure of `width` x `height` inches and its empty axes: one, or an array of them.
+
+    title: what all panels show together.  options: of matplotlib's `subplots`.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
+    if title:
+        _headline(figure, title)
     return figure, figure.subplots(rows, columns, **options)
+
+
+def _headline(figure, title):
+    """Writes the title of a whole figure, from its left edge: names along an axis may be long."""
+    title = textwrap.fill(title, round(10 * figure.get_figwidth()))  # or its end would be cut off
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
 
 
 def show_pictures(images, captions=None, columns=4, title=None, size=1.9):
@@ -91,7 +102,7 @@ def show_pictures(images, captions=None, columns=4, title=None, size=1.9):
     captions = [""] * len(pictures) if captions is None else list(captions)
     if len(captions) != len(pictures):
         raise CourseError(f"{len(pictures)} pictures and {len(captions)} captions: give one each.")
-    texts = [_wrapped(caption, width=round(14 * size)) for caption in captions]
+    texts = [_wrapped(caption, width=round(13.4 * size)) for caption in captions]
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
     heights = [size + 0.15 + _text_height(texts[r * columns :][:columns]) for r in range(rows)]
@@ -103,15 +114,17 @@ def show_pictures(images, captions=None, columns=4, title=None, size=1.9):
     for axes, picture, text in zip(grid.flat, pictures, texts, strict=False):
         axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, interpolation="nearest")
         axes.set_anchor("N")
-        axes.text(0, -0.04, text, va="top", fontsize=8.5, transform=axes.transAxes)
+        # A text that took part in the layout would push its column away from the others
+        below = axes.text(0, -0.04, text, va="top", fontsize=8.5, transform=axes.transAxes)
+        below.set_in_layout(False)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        _headline(figure, title)
     return figure
 
 
 def _text_height(texts):
     """Inches that the longest of some texts takes, at 8.5 points a line."""
-    return 0.165 * max(text.count("\n") + bool(text) for text in texts)
+    return 0.145 * max(text.count("\n") + bool(text) for text in texts)
 
 
 def _channels_last(image):
@@ -194,15 +207,14 @@ def _apart(heights, gap):
 
 def bars(values, title, x, colours=None, digits=3):
     """Horizontal bars {name: value}, first on top.  x: what the bars show, with its unit."""
-    figure, axes = panels(height=1.0 + 0.36 * len(values))
+    figure, axes = panels(height=1.0 + 0.36 * len(values), title=title)
     names, numbers = list(values), list(values.values())
     drawn = axes.barh(names, numbers, color=colours or BLUE, height=0.65)
-    axes.bar_label(drawn, labels=[f"{n:.{digits}g}" for n in numbers], padding=4)
+    labels = [f"{n:#.{digits}g}".rstrip(".") for n in numbers]  # 0.70, but 139
+    axes.bar_label(drawn, labels=labels, padding=4)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.set(xlabel=x)
-    # Left of the names, which may be long
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes.margins(x=0.12)
     return figure
 
@@ -215,7 +227,7 @@ def heat(
     digits: decimals of the numbers written into the squares; None writes none.
     """
     matrix = np.asarray(matrix)
-    figure, axes = panels(height=1.4 + 0.26 * len(matrix))
+    figure, axes = panels(height=1.4 + 0.26 * len(matrix), title=title)
     image = axes.imshow(matrix, aspect="auto", vmin=low, vmax=high)
     axes.grid(visible=False)
     if rows is not None:
@@ -225,7 +237,7 @@ def heat(
         axes.set_xticks(range(len(columns)), columns, **slanted)
     if digits is not None:
         _numbers(axes, image, matrix, digits)
-    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.set(xlabel=x, ylabel=y)
     figure.colorbar(image, ax=axes, label=label, pad=0.02)
     return figure
 
@@ -271,7 +283,7 @@ def stories(images, told, title, size=1.5):
                 )
     for axes in grid.flat:
         axes.axis("off")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    _headline(figure, title)
     return figure
 
 

@@ -8,10 +8,10 @@ def unrolled(image, words, title):
 
     image: uint8 (3, H, W) or (H, W, 3).  words: of a caption, without ends.
     """
-    figure, (above, below) = panels(2, 1, width=1.1 + 0.92 * (len(words) + 2), height=4.4)
+    width = 1.1 + 0.92 * (len(words) + 2)
+    figure, (above, below) = panels(2, 1, width=width, height=4.4, title=title)
     _steps(above, image, words, first=0, name="as the first input")
     _steps(below, image, words, first=1, name="as the first state")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return figure
 
 
@@ -49,11 +49,11 @@ def _steps(axes, image, words, first, name, cell="LSTM"):
     if image is None:
         axes.text(0.42, 1, "$h_0$ = 0", ha="right", va="center", fontsize=9, color=GREY)
         return
-    middle = 1 if first else -0.1
+    middle = 1 if first else -0.2
     axes.imshow(
         _channels_last(image), extent=(-0.36, 0.36, middle - 0.55, middle + 0.55), aspect="auto"
     )
     if not first:
-        axes.annotate("", (0, 0.66), (0, 0.47), arrowprops=arrow)
+        axes.annotate("", (0, 0.72), (0, 0.33), arrowprops=arrow)
     else:
         axes.text(0, 0.28, "→ h, c", ha="center", va="center", fontsize=9, color=GREY)

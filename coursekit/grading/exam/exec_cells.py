@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 import tempfile
-import traceback
 import types
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -26,7 +25,7 @@ def main(sources, folder, result, environment):
             shutil.copytree(folder, scratch, ignore=leave, dirs_exist_ok=True)
         os.chdir(scratch)
         namespace = _main_module()
-        outputs = [_outputs(source, number, namespace) for number, source in enumerate(sources)]
+        outputs = [outputs_of(source, number, namespace) for number, source in enumerate(sources)]
         os.chdir(os.sep)
     partial = f"{result}.part"
     with open(partial, "w", encoding="utf-8") as file:
@@ -44,7 +43,7 @@ def _main_module():
     return module.__dict__
 
 
-def _outputs(source, number, namespace):
+def outputs_of(source, number, namespace):
     """A cell's outputs in the notebook format: streams, then an error or the last value."""
     out, err, last = io.StringIO(), io.StringIO(), []
     with redirect_stdout(out), redirect_stderr(err):
@@ -90,7 +89,7 @@ def _without_magics(source):
 def _error(error):
     """An error output: an exception that draws its own traceback is shown as it draws itself."""
     draw = getattr(error, "_render_traceback_", None)
-    lines = draw() if draw else traceback.format_exception_only(error)
+    lines = draw() if draw else [f"{type(error).__name__}: {error}"]
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(line.rstrip("\n") for line in lines or []))
     return dict(
         output_type="error",

@@ -1,0 +1,1 @@
+"""What comes of grading: the gradebook, feedback, exports and the report."""
