@@ -57,13 +57,9 @@ def double(x):
     assert messages["test_double"].splitlines() == ["looking", "✗ double: too large"]
 
 
-def test_stderr_in_a_test_cell_costs_its_points_as_in_nbgrader(course):
+def test_stderr_in_a_test_cell_costs_nothing_as_in_the_examination(course):
     answer = "import sys\ndef double(x):\n    print('oh', file=sys.stderr)\n    return 2 * x"
-    assert bank.marks(source(course), {"double": answer})[0] == {
-        "test_double": 0,
-        "test_largest": 2,
-        "test_share": 0,
-    }
+    assert bank.marks(source(course), {"double": answer})[0] == FULL
 
 
 def test_each_run_is_alone(course):
