@@ -161,6 +161,29 @@ def test_nbgrader_itself_repairs_and_examines(course):
             assert found["score"] == points
 
 
+def test_formgrader_may_be_the_first_to_grade(course):
+    """Nothing has been graded here; the button makes the assignment known, and exports have the mark."""
+    with pytest.raises(CourseError, match="Nothing of 'small' is graded yet"):
+        GradedClass("small", course)
+    shutil.copytree(hand_in(course, "half"), course / ".build/class/submitted")
+    with surroundings():
+        told = connect(settings(course)).autograde("small", "half")
+    assert told["success"], told
+    assert [(row.student, row.score) for row in GradedClass("small", course).rows] == [("half", 6)]
+
+
+def test_an_answer_that_changed_waits_for_a_person_again(course):
+    folder = hand_in(course, "right")
+    run(course, folder)
+    give_by_hand(course, "right", 4.0)
+    assert not run(course, folder)["right"].needs_manual_grade
+    path = folder / "right/small/small.ipynb"
+    notebook = json.loads(path.read_text())
+    notebook["cells"][-1]["source"] = "Another answer."
+    path.write_text(json.dumps(notebook))
+    assert run(course, folder)["right"].needs_manual_grade
+
+
 def test_marks_equal_plain_nbgraders(course):
     """The same work through nbgrader alone, with its own kernel and its own Execute."""
     names = ("right", "wrong", "half", "syntax error", "numpy")

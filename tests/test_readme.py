@@ -5,44 +5,25 @@ holds the environment, git and make, and nothing else.
 """
 
 import importlib.util
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
+from guides import A1, DRY, FORM, ROOT, RUN, Guide, How, commit, copy_course, lines, shell_lines
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
 from coursekit import cli, notebooks
 
-ROOT = Path(__file__).resolve().parents[1]
 README, CONTRIBUTING = (ROOT / name for name in ("README.md", "CONTRIBUTING.md"))
-COPIED = ["course", "solutions", "assignments", "data_scripts", "docs", ".gitignore", "Makefile"]
-COPIED += ["README.md", "nbgrader_config.py", "pyproject.toml", "requirements.txt"]
-TOOLS = ["git", "make", "sed", "sh"]
-A1 = "a1_show_and_tell"
+INSTRUCTOR = ROOT / "docs" / "instructor.md"
+GUIDES = [README, CONTRIBUTING, INSTRUCTOR]
 MAX_PICTURE = 150_000
-FORM, DRY, RUN = "its form alone", "make -n", "as it stands"
-
-
-@dataclass
-class How:
-    """How a line of README is tested; `shows`: what its output holds; `leaves`: a file it leaves."""
-
-    kind: str
-    shows: str = ""
-    leaves: str = ""
-    adds: str = ""
-    before: object = None
 
 
 def hand_in(course):
@@ -72,17 +53,10 @@ def take_photo(course):
     Image.new("RGB", (300, 200), "teal").save(course / "holiday.jpg")
 
 
-def commit(course):
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for line in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "course"]):
-        subprocess.run(["git", *line], cwd=course, check=True)
-
-
 HOW = {
     "git clone ADDRESS coursekit": How(FORM, r"git clone [A-Z]+ coursekit"),
     "cd coursekit": How(FORM, "cd coursekit"),
     ". .venv/bin/activate": How(RUN),
-    "make env": How(DRY, "requirements.txt -e ."),
     "make lab": How(DRY, "-m jupyterlab"),
     "make course": How(DRY, 'coursekit course --size cpu --lessons ""'),
     'make course SIZE=smoke LESSONS="00 03"': How(DRY, '--size smoke --lessons "00 03"'),
@@ -91,11 +65,10 @@ HOW = {
     "git archive --format=zip --prefix=coursekit/ --output=students.zip HEAD . "
     "':(exclude)solutions' ':(exclude)tests'": How(RUN, "", "students.zip", before=commit),
     f"coursekit grade {A1} --submitted submitted": How(
-        RUN, r"ada +graded 0/", f".build/class/{A1}/grades.csv", before=hand_in
+        RUN, r"ada +graded 0/", f".build/class/feedback/ada/{A1}/{A1}.html", "", hand_in, True
     ),
-    "nbgrader export --to=.build/class/marks.csv": How(RUN, "", ".build/class/marks.csv"),
-    f"nbgrader generate_feedback {A1} --force": How(
-        RUN, "", f".build/class/feedback/ada/{A1}/{A1}.html"
+    f"coursekit export {A1} --to csv --out marks.csv": How(
+        RUN, "marks.csv: 1 mark", "marks.csv", walls=True
     ),
     "coursekit train show-and-tell --out runs/scenes": How(
         RUN, "fact_precision", "runs/scenes/captioner.pt"
@@ -115,98 +88,56 @@ HOW = {
 }
 
 
-def shell_lines(path):
-    """Every line of the ```sh blocks of a guide, in order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
-    return [line for block in blocks for line in block.splitlines() if line.strip()]
-
-
-LINES = list(dict.fromkeys(shell_lines(README)))
-
-
-def needs_git():
-    """Lines that cannot be tested on this machine, for want of git."""
-    return [] if shutil.which("git") else [line for line in LINES if line.startswith("git archive")]
-
-
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    """A copy of the course with this environment, as a fresh clone would be after `make env`."""
-    folder = tmp_path_factory.mktemp("course") / "coursekit"
-    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-        else:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, folder)
-    (folder / ".venv").symlink_to(sys.prefix)
-    tools = folder.parent / "tools"
-    tools.mkdir()
-    for name in TOOLS:
-        if found := shutil.which(name):
-            (tools / name).symlink_to(found)
-    return folder
+def guide(tmp_path_factory):
+    """README, ready to run in a copy of the course."""
+    return Guide(README, HOW, copy_course(tmp_path_factory.mktemp("course")))
 
 
-@pytest.fixture(scope="module")
-def ran(course):
-    """Every line of README run in turn: {line: CompletedProcess}, output and errors together."""
-    path = os.pathsep.join([str(course / ".venv" / "bin"), str(course.parent / "tools")])
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("COURSEKIT", "JAVA"))}
-    environment = keep | {
-        "PATH": path,
-        "OMP_NUM_THREADS": "1",
-        "COURSEKIT_SIZE": "smoke",
-        "COURSEKIT_HOME": str(course / ".build"),
-    }
-    return {line: run(line, course, environment) for line in LINES if line in HOW}
+@pytest.mark.parametrize("line", lines(README))
+def test_command_of_readme_works(guide, line):
+    guide.works(line)
 
 
-def run(line, course, environment):
-    how = HOW[line]
-    if how.kind == FORM or line in needs_git():
-        return subprocess.CompletedProcess(line, 0, stdout=line)
-    if how.before:
-        how.before(course)
-    command = line.replace("make", "make -n", 1) if how.kind == DRY else f"{line} {how.adds}"
-    together = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    return subprocess.run(
-        ["sh", "-c", command], cwd=course, env=environment, text=True, timeout=300, **together
-    )
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_command_of_readme_works(ran, course, line):
-    assert line in HOW, "say in HOW of this file how the line is tested"
-    if line in needs_git():
-        pytest.skip("NOT TESTED: there is no git here")
-    how, done = HOW[line], ran[line]
-    assert done.returncode == 0, done.stdout
-    assert how.shows in done.stdout or re.search(how.shows, done.stdout), done.stdout
-    assert (course / how.leaves).exists()
+@pytest.mark.parametrize(
+    "line, how",
+    [
+        ("false", How(RUN)),
+        ("echo told", How(RUN, "^other")),
+        ("echo told", How(RUN, "told", "no_file")),
+        ("make nothing", How(DRY)),
+        ("true # another line", None),
+    ],
+)
+def test_a_line_that_does_not_work_is_found(guide, tmp_path, line, how):
+    """The test above can fail: here it would."""
+    (tmp_path / "guide.md").write_text(f"# A guide\n\n```sh\n{line}\n```\n")
+    bad = Guide(tmp_path / "guide.md", {line: how} if how else {}, guide.course)
+    assert lines(tmp_path / "guide.md") == [line]
+    with pytest.raises(AssertionError):
+        bad.works(line)
 
 
 def test_every_way_of_testing_is_still_used():
-    assert set(HOW) - set(LINES) == set()
+    assert set(HOW) - set(lines(README)) == set()
 
 
-def test_students_get_no_answers(ran, course):
-    if needs_git():
-        pytest.skip("NOT TESTED: there is no git here")
-    names = zipfile.ZipFile(course / "students.zip").namelist()
+def test_students_get_no_answers(guide):
+    guide.works(next(line for line in HOW if line.startswith("git archive")))
+    names = zipfile.ZipFile(guide.course / "students.zip").namelist()
     assert f"coursekit/assignments/{A1}/{A1}.ipynb" in names
     assert [name for name in names if "solutions/" in name] == []
 
 
-def test_a_missing_submission_has_a_row(ran, course):
-    table = (course / ".build" / "class" / A1 / "grades.csv").read_text()
+def test_a_missing_submission_has_a_row_and_no_mark(guide):
+    guide.works(f"coursekit export {A1} --to csv --out marks.csv")
+    table = (guide.course / "marks.csv").read_text(encoding="utf-8-sig")
     assert f"{A1},grace,nothing handed in,," in table
 
 
 def named_in_passing():
     """Commands that the guides name within sentences, and the lines of CONTRIBUTING's own blocks."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (README, CONTRIBUTING))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in GUIDES)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     inline = re.findall(r"`((?:\w+=\w+ )?(?:make|coursekit|python) [^`]+)`", prose)
     return sorted({*inline, *shell_lines(CONTRIBUTING)})
@@ -217,22 +148,27 @@ def test_command_named_in_passing_exists(line):
     words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
-    elif words[0] == "coursekit" and "--help" not in words:
+    elif words[0] == "coursekit" and len(words) > 2 and "--help" not in words:
         cli._parser().parse_args(words[1:])
+    elif words[0] == "coursekit":
+        with pytest.raises(SystemExit, match="^0$"):
+            cli._parser().parse_args([words[1], "--help"])
     elif words[0] == "python" and words[1] == "-m":
         assert importlib.util.find_spec(words[2])
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file()
     else:
-        assert words[0] in {"coursekit", ".", "uv"}
+        assert words[0] in {".", "uv"}
 
 
-@pytest.mark.parametrize("path", [README, CONTRIBUTING], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", GUIDES, ids=lambda p: p.name)
 def test_links_lead_somewhere(path):
     text = path.read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings(text)}
-    broken = [t for t in targets if t[0] != "#" and "://" not in t and not (ROOT / t).exists()]
+    broken = [
+        t for t in targets if t[0] != "#" and "://" not in t and not (path.parent / t).exists()
+    ]
     broken += [t for t in targets if t[0] == "#" and t[1:] not in anchors]
     assert broken == []
 

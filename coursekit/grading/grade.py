@@ -41,7 +41,9 @@ def grade(name, submitted=None, students=None, *, root=None, class_folder=None, 
     rows = {one.student: _row(one, full) for one in handed_in}
     with surroundings():
         register(name, root=root, class_folder=plan.class_folder)
-        _all(plan, handed_in, rows, Book(plan, full))
+        book = Book(plan, full)
+        book.name_students(handed_in)
+        _all(plan, handed_in, rows, book)
     found = sorted(rows.values(), key=lambda row: row.student)
     write_grades(keep_rows(plan, found), plan.class_folder / name / "grades.csv", name)
     return found

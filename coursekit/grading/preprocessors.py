@@ -10,10 +10,12 @@ from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets import Bool, Dict
 
 from coursekit.errors import CourseError
+from coursekit.grading.engine import class_folder_of, connect, settings
 from coursekit.grading.exam.jobs import LIMITS, make_job
 from coursekit.grading.exam.records import Records
 from coursekit.grading.intake import form, repair
 from coursekit.grading.intake.form import packed
+from coursekit.grading.release import register
 from coursekit.notebooks import quick_import
 
 with quick_import():
@@ -22,6 +24,15 @@ with quick_import():
 
 # Seconds that an examination may take beyond the submission's own time
 GRACE = 120
+
+
+def make_known(assignment, student, notebooks):
+    """Enters an assignment into the gradebook that Formgrader is the first to grade; nbgrader's hook
+    before an autograding, called in the course's folder."""
+    root = Path.cwd()
+    config = settings(root)
+    if assignment not in {one.name for one in connect(config).gradebook.assignments}:
+        register(assignment, root=root, class_folder=class_folder_of(config))
 
 
 class Repair(NbGraderPreprocessor):

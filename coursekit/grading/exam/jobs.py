@@ -46,12 +46,12 @@ def course_state(name, root):
 
 def keys(job):
     """Hashes of a job: of the student's work with all that it runs on, and of each test."""
-    code = [cell for cell in job["notebook"]["cells"] if cell["cell_type"] == "code"]
-    shared = [cell["source"] for cell in code if here_too(cell)]
-    work = [[grade_id(cell), cell["source"]] for cell in code if form.kind(cell) != "test"]
+    cells = job["notebook"]["cells"]
+    shared = [cell["source"] for cell in cells if here_too(cell)]
+    work = [[grade_id(c), c["cell_type"], c["source"]] for c in cells if form.kind(c) != "test"]
     limits = LIMITS | {k: v for k, v in job["limits"].items() if k not in SPEED}
     rest = [job[key] for key in ("student_names", "files", "size", "course")]
-    tests = [cell for cell in code if form.kind(cell) == "test"]
+    tests = [cell for cell in cells if form.kind(cell) == "test"]
     return {
         "work": _hash([work, rest, limits]),
         "tests": {grade_id(cell): _hash([cell["source"], shared]) for cell in tests},

@@ -55,7 +55,7 @@ class Question:
             return "Nobody has a mark yet."
         if self.discrimination is None:
             if self.marks < FEWEST:
-                return f"{self.marks} marks are too few to say how well it tells students apart."
+                return f"Too few marks ({self.marks}) to say how well it tells students apart."
             return "All have the same mark: it tells nobody apart."
         return f"{_easiness(self.share)}, and {_sharpness(self.discrimination, self.marks)}."
 

@@ -1,10 +1,12 @@
 """The gradebook of a class, written by nbgrader, and what it says of each student."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from coursekit.errors import CourseError
 from coursekit.grading.engine import connect, failure, feedback_pages, settings
 from coursekit.grading.parallel import staging
-from coursekit.notebooks import quick_import
+from coursekit.notebooks import grade_id, load, quick_import
 
 GRADED = "graded"
 
@@ -51,8 +53,26 @@ class Book:
         config = settings(plan.root, plan.class_folder)
         config.CourseDirectory.submitted_directory = str(staging(plan))
         config.Examine.limits, config.Examine.trust_submissions = plan.limits, plan.trust
+        config.Autograde.pop("pre_convert_hook", None)  # `grade` has made the assignment known
         self.api, self.plan, self.full = connect(config), plan, full
         self.feedback = feedback_pages(self.api)
+
+    def name_students(self, handed_in):
+        """Gives nbgrader the names of a list of Collected, for Formgrader to show."""
+        with self.open() as book:
+            for one in handed_in:
+                first, _, last = (one.name or one.student).rpartition(" ")
+                book.update_or_create_student(one.student, first_name=first, last_name=last)
+
+    def others(self, known):
+        """Rows of students whom nbgrader has graded without `coursekit grade`."""
+        with self.open() as book:
+            graded = {one.student.id for one in book.assignment_submissions(self.plan.name)}
+            rows = [Row(student, GRADED) for student in sorted(graded - known)]
+            for row in rows:
+                row.auto_max = sum(self.full.values())
+                self._marks(book, row)
+        return rows
 
     def missing(self, row):
         """A student without work that can be graded: the questions, and no marks."""
@@ -67,16 +87,37 @@ class Book:
             return self.missing(row)
         row.notes += result["notes"]
         row.seconds, row.peak_mb = result["seconds"], result["peak_mb"]
+        written = self._written(row.student)
         told = _done(self.api.autograde(name, row.student))
         if not told["success"]:
             row.status = f"not graded: {failure(told)}"
             return self.missing(row)
         row.status = GRADED
         with self.open() as book:
+            self._still_marked(book, row.student, written)
             self._marks(book, row)
         told = _done(self.feedback(name, row.student))
         if not told["success"]:
             row.status = f"graded, no feedback: {failure(told)}"
+
+    def _written(self, student):
+        """{grade_id: source} of the cells of a student's graded notebook, {} before the first time."""
+        name, course = self.plan.name, self.api.coursedir
+        path = Path(course.format_path(course.autograded_directory, student, name), f"{name}.ipynb")
+        try:
+            return {grade_id(cell): cell["source"] for cell in load(path)["cells"]}
+        except (CourseError, OSError):
+            return {}
+
+    def _still_marked(self, book, student, before):
+        """nbgrader asks for every mark given by hand again; where the answer is the same, it stands."""
+        now = self._written(student)
+        work = book.find_submission(self.plan.name, student)
+        for one in (one for notebook in work.notebooks for one in notebook.grades):
+            same = now.get(one.name) == before.get(one.name, now.get(one.name))
+            if one.manual_score is not None and one.needs_manual_grade and same:
+                one.needs_manual_grade = False
+        book.db.commit()
 
     def refresh(self, rows):
         """Reads the marks of graded rows again: a person may have given some since."""
@@ -104,10 +145,7 @@ class Book:
         grades = [one for notebook in work.notebooks for one in notebook.grades]
         row.questions = {one.name: _points(one) for one in grades}
         row.score = float(work.score)
-        # nbgrader asks again after every autograde, also for what a person has marked already
-        row.needs_manual_grade = any(
-            one.needs_manual_grade and one.manual_score is None for one in grades
-        )
+        row.needs_manual_grade = any(one.needs_manual_grade for one in grades)
         row.auto_score = sum(row.questions.get(key) or 0.0 for key in self.full)
 
 

@@ -47,10 +47,14 @@ class GradedClass:
         folder = class_folder_of(settings(root, class_folder)).resolve()
         self.plan, self.name = Plan(name, root, folder), name
         full = autograded_points(built_solution(name, root))
-        self.rows = _stored(self.plan)
-        if not self.rows:
+        rows, book = _stored(self.plan), None
+        if (folder / "gradebook.db").exists() or rows:
+            book = Book(self.plan, full)
+            book.refresh(rows)
+            rows += book.others({row.student for row in rows})
+        if not rows:
             raise CourseError(f"Nothing of '{name}' is graded yet: call `coursekit grade {name}`.")
-        Book(self.plan, full).refresh(self.rows)
+        self.rows = sorted(rows, key=lambda row: row.student)
         self.people = read_people(folder / name / "collected.csv")
 
     def export(self, to, out, into=None, unfinished=False):

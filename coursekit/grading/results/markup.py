@@ -135,7 +135,7 @@ class Markup(SanitizeHTML):
 
 
 class WithoutDropped(Filter):
-    """Leaves out the elements of DROPPED, with all that they hold."""
+    """Leaves out the elements of DROPPED, with all that they hold, and pictures without address."""
 
     def __iter__(self):
         depth = 0
@@ -145,8 +145,12 @@ class WithoutDropped(Filter):
                 depth += 1
             elif dropped and token["type"] == "EndTag":
                 depth -= 1
-            elif not depth and not dropped:
+            elif not depth and not dropped and not _bare_picture(token):
                 yield token
+
+
+def _bare_picture(token):
+    return token.get("name") == "img" and (None, "src") not in token["data"]
 
 
 def fenced(source):
