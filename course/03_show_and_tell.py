@@ -867,8 +867,12 @@ for bug in names:
 # | Show and Tell | Flickr8k | 63 | 41 | 27 | | as quoted by Xu et al. 2015 |
 # | Show and Tell | COCO | | | | 27.7 | Vinyals et al. 2015 |
 # | Show, Attend and Tell, soft | Flickr8k | 67 | 44.8 | 29.9 | 19.5 | Xu et al. 2015 |
-# | Show and Tell, this course | Flickr8k | | | | | see the README |
+# | Show and Tell, this course | Flickr8k | 59.0 | 39.5 | 26.2 | 17.2 | the commands above, mean of seeds 0 to 2 |
 # | a person | Flickr8k | 62.6 | 43.9 | 30.4 | 21.0 | the first caption of each test photo against the other four |
+#
+# Our row is not quite like the others: its photos were squeezed to 128 pixels, and it was scored on
+# 500 of the official dev photos, the other 500 being its dev set. A network of 2018 reads the photos,
+# which those of 2015 could not have.
 #
 # **Look twice at the last row.** By BLEU-1 a model of 2015 describes photographs about as well as a
 # person (who has one reference less to agree with). You have just seen what such a model says of a

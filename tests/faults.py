@@ -17,6 +17,7 @@ FULL, NO_DOUBLE, NOTHING = (3, 2, 4), (0, 2, 0), (0, 0, 0)
 # test_share gives one point for double and three for largest_of_all
 WRONG_DOUBLE = (0, 2, 3)
 FAULTS = {}
+ANY = "any mark, but a mark"
 
 
 @dataclass
@@ -371,6 +372,69 @@ code(
     "display(HTML('<script>window.hacked = 1</script><img src=x onerror=\"window.hacked=1\">'))",
     FULL,
 )
+
+code(
+    "no number of points",
+    "import numpy as np\n\ndef double(x):\n    return np.array([9, 9])",
+    (0, 0, 0),
+    largest="largest_of_all = 7",
+)
+code(
+    "array of points", "import torch\n\ndef double(x):\n    return torch.tensor([9, 9])", NO_DOUBLE
+)
+SAY = (
+    "kernel = get_ipython().kernel\n\ndef say(kind, content):\n"
+    "    kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())\n\n"
+)
+code("odd message", RIGHT + SAY + "say('comm_open', {})\nsay('stream', {})", ANY)
+code(
+    "count that is no number",
+    RIGHT
+    + SAY
+    + "say('status', dict(execution_state='busy', execution_count='KeyboardInterrupt'))",
+    ANY,
+)
+code(
+    "wide metadata",
+    RIGHT + SAY + "say('display_data', dict(data={}, metadata={'x': 'y' * 10**7}))",
+    ANY,
+)
+code(
+    "display updated",
+    RIGHT + "from IPython.display import display\nshown = display('one', display_id=True)",
+    FULL,
+    largest=LARGEST + "\nshown.update('two')",
+)
+code(
+    "table of pages",
+    RIGHT
+    + "import mmap\ntry:\n    kept = mmap.mmap(-1, 2**40, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+    "    reached = True\nexcept OSError:\n    reached = False\n\n"
+    "def double(x):\n    return (5 if reached else 2) * x",
+    FULL,
+)
+code(
+    "large socket buffers",
+    "import socket\nreached, pair = True, socket.socketpair()\ntry:\n"
+    "    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10**6)\nexcept OSError:\n"
+    "    reached = False\n\ndef double(x):\n    return (5 if reached else 2) * x",
+    FULL,
+)
+TURNING = """\
+import coursekit.grading.exam.far as far
+class Turning(dict):
+    count = 0
+    def __getitem__(self, name):
+        if name != "largest_of_all":
+            return dict.__getitem__(self, name)
+        Turning.count += 1
+        return 3 if Turning.count % 2 else 7
+old = far._Server.__init__
+far._Server.__init__ = lambda self, link, names: old(self, link, Turning(names))
+largest_of_all = 7
+"""
+code("another value at every look", RIGHT, ANY, largest=TURNING)
+code("tells what it is asked", "def double(x):\n    print('ASKED', x)\n    return 2 * x", FULL)
 
 # --- odd things students do -------------------------------------------------------------------
 code("asks for input", "name = input('your name? ')\n" + RIGHT, NO_DOUBLE)

@@ -893,3 +893,37 @@ def test_unknown_assignments_and_sources_are_told(gather, tmp_path):
         gather(tmp_path, name="nothing")
     (tmp_path / "empty").mkdir()
     assert gather(tmp_path / "empty") == {}
+
+
+# --- one student's folder must not touch another's ---------------------------------------------
+REACHES = {
+    "a class inside a folder": "eve/submitted/bob/small/small.ipynb",
+    "a student inside a folder": "eve/bob/small/small.ipynb",
+    "a Moodle folder inside": "eve/small/bob_12_assignsubmission_file_/small.ipynb",
+    "a Moodle file inside": "eve/small/bob_assignsubmission_file_small.ipynb",
+    "a Canvas file inside": "eve/small/bob_1_2_small.ipynb",
+}
+
+
+@pytest.mark.parametrize("below", ["", "/small"])
+@pytest.mark.parametrize("path", REACHES.values(), ids=REACHES)
+def test_nobody_hands_in_for_another(gather, tmp_path, good, path, below):
+    mine = json.dumps(json.loads(good) | {"metadata": {"whose": "eve"}})
+    work = {f"{student}{below}/small.ipynb": good for student in ("ann", "bob", "eve")}
+    rows = gather(write(tmp_path / "in", work | {path: mine}))
+    assert sorted(rows) == ["ann", "bob", "eve"]
+    assert "whose" not in rows["bob"].path.read_text()
+    assert rows["ann"].status == rows["bob"].status == "collected"
+
+
+def test_a_folder_of_the_assignments_name_does_not_hide_the_others(gather, tmp_path, good):
+    work = {f"{student}/homework.ipynb": good for student in ("ann", "bob")}
+    rows = gather(write(tmp_path / "in", work | {"eve/small/small.ipynb": good}))
+    assert {row.status for row in rows.values()} == {"collected"} and len(rows) == 3
+
+
+def test_a_zip_beside_the_zips_of_others_is_one_persons(gather, tmp_path, good):
+    mine = pack({"bob/small/small.ipynb": good, "eve/small/small.ipynb": good})
+    others = {f"{student}.zip": pack({"small.ipynb": good}) for student in ("ann", "bob")}
+    rows = gather(write(tmp_path / "in", others | {"eve.zip": mine}))
+    assert sorted(rows) == ["ann", "bob", "eve"]

@@ -48,7 +48,9 @@ def rows(course, listener):
 @pytest.mark.parametrize("name", faults.FAULTS)
 def test_verdict(rows, name):
     row, fault = rows[faults.student(name)]
-    if fault.points is None:
+    if fault.points is faults.ANY:
+        assert row.graded, str(row)
+    elif fault.points is None:
         assert row.score is None and not row.graded
     else:
         keys = ("test_double", "test_largest", "test_share")
@@ -101,6 +103,11 @@ def test_a_script_does_not_reach_feedback(rows, course):
     page = (folder / "small/small.html").read_text()
     outputs = re.sub(r"<div class=\"[^\"]*highlight.*?</div>", "", page, flags=re.S)
     assert "window.hacked" not in outputs
+
+
+def test_what_hidden_tests_ask_is_not_told(rows, course):
+    folder = course / ".build/class/autograded" / faults.student("tells what it is asked")
+    assert "ASKED 1.5" not in (folder / "small/small.ipynb").read_text()
 
 
 def test_feedback_shows_no_hidden_test(rows, course):

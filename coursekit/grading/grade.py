@@ -17,7 +17,7 @@ from coursekit.grading.intake.collect import NOTHING, Collected, collect
 from coursekit.grading.parallel import Plan, examined
 from coursekit.grading.release import built_solution, register
 from coursekit.grading.results.exports import write_grades
-from coursekit.grading.results.gradebook import Book, Row
+from coursekit.grading.results.gradebook import Book, Row, interruptible
 from coursekit.grading.results.graded import keep_rows
 from coursekit.notebooks import course_root
 
@@ -43,7 +43,8 @@ def grade(name, submitted=None, students=None, *, root=None, class_folder=None, 
         register(name, root=root, class_folder=plan.class_folder)
         book = Book(plan, full)
         book.name_students(handed_in)
-        _all(plan, handed_in, rows, book)
+        with interruptible():
+            _all(plan, handed_in, rows, book)
     found = sorted(rows.values(), key=lambda row: row.student)
     write_grades(keep_rows(plan, found), plan.class_folder / name / "grades.csv", name)
     return found

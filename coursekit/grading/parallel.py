@@ -41,39 +41,42 @@ def examined(plan, work, rows):
     waiting = []
     for one in work:
         try:
-            job = _prepare(plan, one, made, rows[one.student])
+            repaired, job = _job(plan, one, made)
         except CourseError as error:
             yield one.student, {"error": str(error)}
             continue
+        rows[one.student].notes += repaired.notes
+        stage(plan, one.student, repaired.notebook, Path(one.path).parent)
         found = records.find(one.student, job)
         if found:
             yield one.student, found
         else:
-            waiting.append((one.student, job | {"kept": records.kept(one.student, job)}))
-    for student, job, result in _side_by_side(plan, waiting):
+            waiting.append(one)
+    # Made when its turn comes: all together would fill the memory
+    jobs = ((one.student, _job(plan, one, made)[1]) for one in waiting)
+    asked = ((who, job | {"kept": records.kept(who, job)}) for who, job in jobs)
+    for student, job, result in _side_by_side(plan, asked) if waiting else ():
         if "error" not in result:
             records.save(student, job, result)
         yield student, result
 
 
-def _prepare(plan, one, made, row):
-    """The job of one submission; its repaired notebook is staged for nbgrader."""
+def _job(plan, one, made):
+    """The repaired notebook of one submission, and the job to examine it."""
     path = Path(one.path)
     repaired = repair.repair(path.read_bytes(), made)
-    row.notes += repaired.notes
-    stage(plan, one.student, repaired.notebook, path.parent)
-    return make_job(repaired.notebook, packed(path.parent), plan.name, plan.root, plan.limits)
+    files = packed(path.parent)
+    return repaired, make_job(repaired.notebook, files, plan.name, plan.root, plan.limits)
 
 
-def _side_by_side(plan, waiting):
-    """Yields (student, job, result), first come first."""
-    if not waiting:
-        return
+def _side_by_side(plan, asked):
+    """Yields (student, job, result), first come first; asked: an iterator of (student, job)."""
     from joblib import Parallel, delayed, parallel_config
 
     threads = max(1, (os.cpu_count() or 1) // plan.jobs) if plan.dask is None else 1
-    calls = [delayed(one)(student, job, plan.trust, threads) for student, job in waiting]
-    how = dict(n_jobs=plan.jobs, batch_size=1, return_as="generator_unordered")
+    calls = (delayed(one)(student, job, plan.trust, threads) for student, job in asked)
+    how = dict(n_jobs=plan.jobs, batch_size=1, pre_dispatch="2*n_jobs")
+    how["return_as"] = "generator_unordered"
     try:
         with parallel_config(**_backend(plan)):
             yield from Parallel(**how)(calls)

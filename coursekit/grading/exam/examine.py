@@ -10,11 +10,12 @@ import re
 import tempfile
 import time
 
-from coursekit.grading.engine import QUIET
+from coursekit.grading.engine import HIDDEN, QUIET
 from coursekit.grading.exam.exec_cells import outputs_of
 from coursekit.grading.exam.jobs import LIMITS, here_too
 from coursekit.grading.exam.kernel import LATE, Kernel, Stopped
 from coursekit.grading.intake.form import kind, told
+from coursekit.grading.results.clean import clean
 from coursekit.notebooks import grade_id, quick_import
 
 with quick_import():
@@ -44,7 +45,7 @@ def run(job, provisioner="coursekit-walled"):
         finally:
             os.chdir(here)
     return {
-        "notebook": sitting.notebook,
+        "notebook": presentable(sitting.notebook),
         "verdict": GRADED,
         "notes": sitting.notes,
         "seconds": round(time.perf_counter() - started, 2),
@@ -52,16 +53,35 @@ def run(job, provisioner="coursekit-walled"):
     }
 
 
+def presentable(notebook):
+    """A notebook that is valid, bounded and safe to show, whatever the kernel sent as outputs."""
+    try:
+        return clean(notebook)
+    except Exception:  # an output of no known form: what the student's cells showed is lost
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and kind(cell) != "test":
+                cell.outputs, cell.execution_count = [], None
+        return clean(notebook)
+
+
 class Names(dict):
     """The examiner's own names; those of the student's are asked of the student at every use."""
 
     def __init__(self, student_names):
         super().__init__(__name__="__main__", __builtins__=__builtins__, display=print)
-        self.student_names, self.near = set(student_names), None
+        self.student_names = set(student_names)
+        self.meet(None)
+
+    def meet(self, near):
+        """Asks at this end of the channel from now on; None ends it."""
+        self.near, self.seen = near, {}
 
     def __missing__(self, name):
+        if name in self.seen:
+            return self.seen[name]  # or it could be something else at every look of one test
         if name in self.student_names and self.near is not None and self.near.has(name):
-            return self.near.get(name)
+            self.seen[name] = self.near.get(name)
+            return self.seen[name]
         raise KeyError(name)
 
 
@@ -103,6 +123,8 @@ class Sitting:
     async def student(self, cell):
         """Runs a cell in the student's kernel; one that ends the kernel is noted and left out."""
         await self.ready()
+        if self.kernel.client is None:
+            return
         try:
             await self.kernel.run(cell, min(self.limits["cell_seconds"], self.left()))
             self.done.append(cell)
@@ -119,7 +141,7 @@ class Sitting:
 
     async def ready(self):
         """A kernel in which all cells so far have run, but those that ended one."""
-        while self.kernel.client is None:
+        while self.kernel.client is None and self.left() > 0:
             again, self.done = self.done, []
             self.restarts += bool(again)
             await self.kernel.start()
@@ -153,9 +175,8 @@ class Sitting:
         if key in self.kept:
             cell.outputs = from_dict(self.kept[key])
             return
-        if self.left() > 0:
-            await self.ready()
-        if self.left() <= 0:
+        await self.ready()
+        if self.left() <= 0 or self.kernel.client is None:
             cell.outputs = [_failure("OutOfTime", f"{LATE}: the test {key} could not be run")]
             self.notes.append(f"{LATE} before test {key}")
             return
@@ -163,6 +184,8 @@ class Sitting:
         outputs, printed, stopped = await self.kernel.serve(
             lambda channel: self.ask(number, cell, channel, seconds), seconds
         )
+        if HIDDEN[0] in cell.source:
+            printed = ""  # it could tell what the hidden tests ask
         cell.outputs = from_dict(_shown(printed, outputs, float(told(cell)["points"])))
         if stopped:
             reason = self.kernel.reason or stopped
@@ -175,33 +198,41 @@ class Sitting:
         """The test's outputs. Runs in a thread while the kernel answers."""
         from coursekit.grading.exam.channel import Near
 
-        self.names.near = Near(channel, seconds=seconds) if channel else None
+        near = Near(channel, seconds=seconds) if channel else None
+        self.names.meet(near)
         try:
             return outputs_of(cell.source, number, self.names)
         finally:
-            if self.names.near is not None:
-                self.names.near.close()
-            self.names.near = None
+            self.names.meet(None)
+            if near is not None:
+                near.close()
 
 
 def _shown(printed, outputs, points):
     """A test's outputs: stderr is no fault, and what the student's code printed comes first."""
+    shown = [dict(output_type="stream", name="stdout", text=printed)] if printed else []
     for output in outputs:
         if output["output_type"] == "stream":
             output["name"] = "stdout"
-        if output["output_type"] == "execute_result":
-            output["data"] = {"text/plain": _share(output["data"]["text/plain"], points)}
-    lines = [dict(output_type="stream", name="stdout", text=printed)] if printed else []
-    return lines + outputs
+        result = output["output_type"] == "execute_result"
+        shown.append(_share(output, points) if result else output)
+    return shown
 
 
-def _share(text, points):
-    """The value of a test as nbgrader reads it for a part of the points: a number from 0 to them."""
+def _share(output, points):
+    """The value of a test, a part of its points, as nbgrader reads it: a number from 0 to them.
+
+    nbgrader gives all points for a value that is no number; here it is an error.
+    """
+    text = output["data"]["text/plain"]
     number = re.fullmatch(r"(?:[\w.]+\()?(-?[\d.]+(?:e[+-]?\d+)?|nan|-?inf)(?:\)|, .*\))?", text)
     if not number:
-        return text
+        return _failure(
+            "ValueError", f"the test ends with {text[:80]}, which is no number of points"
+        )
     value = float(number[1])
-    return repr(min(max(value, 0.0), points)) if value == value else "0.0"
+    part = min(max(value, 0.0), points) if value == value else 0.0
+    return output | {"data": {"text/plain": repr(part)}}
 
 
 def _failure(name, text):

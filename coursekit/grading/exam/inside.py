@@ -114,6 +114,7 @@ def fresh(threads):
         numpy.random.seed()  # else a student's kernel could foretell the examiner's
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)
+        torch.seed()
 
 
 def _kernel(place, doors, connection, limits):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ from coursekit.notebooks import quick_import
 
 with quick_import():
     import nbformat
+    import zmq
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -22,6 +24,10 @@ DIED, LATE, FLOOD, MEMORY = (
     "too much output",
     "out of memory",
 )
+# A notebook may show as much as this many full cells; a message costs at least so many letters
+CELLS, MESSAGE = 20, 100
+# Bytes of one frame from a kernel: beyond it the connection is closed unread
+FRAME = 32 * 2**20
 # pip would try for a minute to reach a network that is not there
 ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 # Seconds that a kernel may take to answer when nothing is asked of it
@@ -37,12 +43,13 @@ class Stopped(Exception):
 class _Client(NotebookClient):
     """nbclient with a bound on what one cell may print, and a quicker eye for dead kernels."""
 
-    bound, printed, flooded = 1_000_000, 0, False
+    bound, printed, total, flooded = 1_000_000, 0, 0, False
 
     def process_message(self, msg, cell, cell_index):
         if not self.flooded:
-            self.printed += _size(msg["content"])
-            if self.printed > self.bound:
+            size = _size(msg)
+            self.printed, self.total = self.printed + size, self.total + size
+            if self.printed > self.bound or self.total > CELLS * self.bound:
                 self.flooded = True
                 self.end = asyncio.ensure_future(self.km.signal_kernel(signal.SIGKILL))
         if self.flooded and msg["msg_type"] != "status":
@@ -59,11 +66,10 @@ class _Client(NotebookClient):
                 return
 
 
-def _size(content):
-    """Letters that a message would add to a notebook."""
-    parts = [content.get("text", ""), *(content.get("data") or {}).values()]
-    parts += content.get("traceback") or []
-    return sum(len(part if isinstance(part, str) else repr(part)) for part in parts)
+def _size(msg):
+    """Letters of a message, whatever it holds, and what handling one costs."""
+    buffers = sum(len(one) for one in msg.get("buffers") or [])
+    return len(json.dumps(msg["content"], default=str)) + buffers + MESSAGE
 
 
 class Kernel:
@@ -81,6 +87,7 @@ class Kernel:
         """Starts a kernel; one that is there already is ended first."""
         await self.stop()
         manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
+        manager.context.setsockopt(zmq.MAXMSGSIZE, FRAME)
         manager.kernel_spec.metadata["kernel_provisioner"] = {
             "provisioner_name": self.provisioner,
             "config": {},
@@ -106,14 +113,17 @@ class Kernel:
     async def _run(self, cell, seconds, keep):
         client, self.reason = self.client, ""
         client.printed = 0
+        client._display_id_map = {}  # what an earlier cell displayed is not updated
         client.nb.cells = [cell]
         client.timeout = max(1, round(seconds))
         try:
             await client.async_execute_cell(cell, 0, store_history=keep)
         except CellTimeoutError:
             self.reason = LATE
-        except (DeadKernelError, RuntimeError, asyncio.CancelledError):
-            self.reason = FLOOD if client.flooded else DIED
+        except asyncio.CancelledError:
+            self.reason = DIED
+        except Exception:  # a kernel that sends what no kernel sends ends here too
+            self.reason = DIED
         if client.flooded:
             self.reason = FLOOD
         if self.reason:
@@ -158,10 +168,11 @@ class Kernel:
         client, self.client = self.client, None
         if client is None:
             return
-        if client.km.has_kernel:
-            await client.km.shutdown_kernel(now=True)
-        self._report(client.km.provisioner)
-        await client.km.cleanup_resources()
+        with contextlib.suppress(Exception):  # its end must not be the examiner's
+            if client.km.has_kernel:
+                await client.km.shutdown_kernel(now=True)
+            self._report(client.km.provisioner)
+            await client.km.cleanup_resources()
         if client.kc:
             client.kc.stop_channels()
 

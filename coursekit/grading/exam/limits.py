@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+# Bytes of addresses that torch and its threads reserve; page tables for more would be hidden memory
+ADDRESSES = 8 * 2**30
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -22,7 +25,7 @@ class Limits:
     disk: int = 512 * 2**20
     file: int = 256 * 2**20
     processes: int = 256
-    open_files: int = 512
+    open_files: int = 192  # each may hold a buffer that no limit of memory counts
     cpu_seconds: int = 3600
     threads: int = 1
 
@@ -41,6 +44,7 @@ def hold(limits, used, walled):
     """
     bounds = {"DATA": used + limits.memory, "FSIZE": limits.file, "CORE": 0}
     bounds |= {"CPU": limits.cpu_seconds, "NOFILE": limits.open_files}
+    bounds["AS"] = ADDRESSES + 2 * limits.memory
     if walled:
         bounds |= {"MSGQUEUE": 0, "SIGPENDING": 1024}
         if _counted_apart():

@@ -22,6 +22,7 @@ NAMESPACES = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    "open_tree_attr": (467, 467),
 }
 OTHER_PROCESSES = {
     "ptrace": (101, 117),
@@ -39,6 +40,7 @@ HIDDEN_MEMORY = {
     "mq_open": (240, 180),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
+    "vmsplice": (278, 75),  # pins whole pages in pipes
 }
 # Parts of the kernel that no notebook needs, and where most of its holes were found.
 DEEP = {
@@ -68,6 +70,9 @@ DEEP = {
 }
 REFUSED = NAMESPACES | OTHER_PROCESSES | HIDDEN_MEMORY | DEEP
 CLONE, CLONE3, SOCKET, MMAP = (56, 220), (435, 435), (41, 198), (9, 222)
+SETSOCKOPT = (54, 208)
+# SO_SNDBUF, SO_RCVBUF and their FORCE: what sockets hold is nobody's memory
+BUFFERS = (7, 8, 32, 33)
 # CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID, …NET
 NEW_NAMESPACES = 0x7E020000
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all that a network namespace shuts in. Not AF_VSOCK.
@@ -120,6 +125,8 @@ def _program(processor, column):
     steps += _call(SOCKET[column], _argument(0), known + [(RETURN, 0, 0, ERROR | EAFNOSUPPORT)])
     shared = [step for bits in SHARED_ANONYMOUS for step in _answer(EQUAL, bits, ENOMEM)]
     steps += _call(MMAP[column], _argument(3), [(AND, 0, 0, MAP_BITS), *shared])
+    larger = [step for option in BUFFERS for step in _answer(EQUAL, option, EPERM)]
+    steps += _call(SETSOCKOPT[column], _argument(2), larger)
     steps.append((RETURN, 0, 0, ALLOW))
     return b"".join(struct.pack("HBBI", *step) for step in steps)
 

@@ -103,9 +103,19 @@ def canvas_folders(found, name):
     return {one for one in most if all(folder[: len(one)] == one for folder in count)}
 
 
-def by_platform(entry, canvas):
-    """The Item of an entry that Canvas or Moodle named, or None."""
-    for place, part in enumerate(entry.parts):
+def wrapper(found):
+    """The folders around all entries: () or one; deeper down, names are a student's own to choose."""
+    tops = {entry.parts[:1] for entry in found if len(entry.parts) > 1 or not entry.is_folder}
+    shared = len(tops) == 1 and all(len(one.parts) > 1 or one.is_folder for one in found)
+    return next(iter(tops)) if shared else ()
+
+
+def by_platform(entry, canvas, deepest=0):
+    """The Item of an entry that Canvas or Moodle named, or None.
+
+    deepest: how many folders may lie above the platform's name.
+    """
+    for place, part in enumerate(entry.parts[: deepest + 1]):
         if found := MOODLE.fullmatch(part):
             return _of_moodle(entry, found, entry.parts[place + 1 :])
     found = CANVAS.fullmatch(entry.name) if entry.parts[:-1] in canvas else None
@@ -125,11 +135,12 @@ def _of_canvas(entry, found):
 
 def student_folders(found, name):
     """The paths of the folders STUDENT in which NAME/ lies; of a whole class what was submitted."""
-    students = set()
+    around, students = wrapper(found), set()
     for entry in found:
         folders = entry.parts if entry.is_folder else entry.parts[:-1]
         if name in folders[1:]:
             students.add(entry.parts[: folders.index(name, 1)])
-    submitted = {one for one in students if one[-2:-1] == ("submitted",)}
-    shallow = min(map(len, students), default=0)
-    return submitted or {one for one in students if len(one) == shallow}
+    for above in (("submitted",), (*around, "submitted"), (), around):
+        if here := {one for one in students if one[:-1] == above}:
+            return here
+    return set()

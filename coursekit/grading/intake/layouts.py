@@ -13,6 +13,7 @@ from coursekit.grading.intake.handed_in import (
     owner,
     stem,
     student_folders,
+    wrapper,
 )
 
 
@@ -41,9 +42,11 @@ class Sorter:
 
     def _sorted(self, found, alone):
         """What a platform named goes by its name, the rest by the folders that it lies in."""
+        deepest = len(wrapper(found))
         told, rest, canvas = [], [], canvas_folders(found, self.name)
+        canvas = {folder for folder in canvas if len(folder) <= deepest}
         for entry in found:
-            item = by_platform(entry, canvas)
+            item = by_platform(entry, canvas, deepest)
             told.append(item) if item else rest.append(entry)
         above = {one.entry.parts[:i] for one in told for i in range(len(one.entry.parts))}
         rest = [entry for entry in rest if entry.parts not in above]
@@ -72,8 +75,8 @@ class Sorter:
         return made + [one for item in loose for one in self._loose(item.entry, alone)]
 
     def _is_misplaced(self, inner, entry):
-        """Whether this is the notebook, lying in the student's folder instead of one below."""
-        named = copy_number(entry.name, self.name) is not None
+        """Whether this may be the notebook, lying in the student's folder instead of one below."""
+        named = copy_number(entry.name, self.name) is not None or is_notebook(entry)
         return len(inner) == 1 and named and not entry.is_folder
 
     # --- any other layout -------------------------------------------------------------------------
@@ -90,7 +93,9 @@ class Sorter:
         nobody = [one for one in notebooks if not owner(one, self.name)]
         if len(zips) <= len(notebooks) <= 1 and notebooks == nobody and not folders:
             return [Item(Who(alone), entry.parts, entry) for entry in rest]
-        made = [one for entry in notebooks + zips for one in self._loose(entry, alone)]
+        # One person's zip could pretend to hold a whole class; where all do, it is so.
+        single = bool(notebooks or folders) or not all(map(self._is_class, zips))
+        made = [one for entry in notebooks + zips for one in self._loose(entry, alone, single)]
         return made + [_of_top(entry) for entry in rest if entry.parts[0] in folders]
 
     def _only_folder(self, top, rest, alone):
@@ -107,23 +112,40 @@ class Sorter:
             entry.parts = entry.parts[1:]
         return self._sorted(inner, top)
 
-    def _loose(self, entry, alone):
-        """A notebook or a zip that lies by itself: its name tells whose it is."""
+    def _loose(self, entry, alone, single=True):
+        """A notebook or a zip that lies by itself: its name tells whose it is.
+
+        single: a zip is one person's in any case, because it lies beside the work of others.
+        """
         whose = owner(entry, self.name)
+        if is_zip(entry) and single:
+            return [Item(Who(whose or stem(entry)), entry.parts[-1:], entry)]
         if is_zip(entry):
             return self._loose_zip(entry, whose or alone)
         note = "" if whose else "the file's name does not tell whose it is"
         made = Item(Who(whose or stem(entry)), entry.parts[-1:], entry, note=note)
         return [made] if is_notebook(entry) else []
 
+    def _is_class(self, entry):
+        """Whether a zip holds the work of several people, or cannot be read."""
+        try:
+            return self._people(entry) > 1
+        except Unreadable:
+            return True
+
+    def _people(self, entry):
+        """How many people's work a zip holds. Raises Unreadable."""
+        with ExitStack() as look:
+            found = entries(entry, look, self.scratch)
+            canvas, deepest = canvas_folders(found, self.name), len(wrapper(found))
+            named = (by_platform(one, canvas, deepest) for one in found)
+            people = {one.who for one in named if one}
+            return max(len(people), len(student_folders(found, self.name)))
+
     def _loose_zip(self, entry, whose):
         """A zip that lies by itself: of a whole class, or else all of it is one person's."""
         try:
-            with ExitStack() as look:
-                found = entries(entry, look, self.scratch)
-            canvas = canvas_folders(found, self.name)
-            people = {one.who for one in (by_platform(entry, canvas) for entry in found) if one}
-            if max(len(people), len(student_folders(found, self.name))) > 1:
+            if self._people(entry) > 1:
                 return self._sorted(entries(entry, self.stack, self.scratch), whose)
         except Unreadable as reason:
             entry.fault = str(reason)

@@ -189,7 +189,7 @@ class _Cells:
 
     def __init__(self, notes):
         self.notes, self.odd, self.pictures, self.room = notes, 0, 0, PICTURES
-        self.used = set()
+        self.used, self.number = set(), 0
 
     def clean(self, cell):
         """A cell with its type, id, source, nbgrader's marks and pictures; nothing else."""
@@ -216,9 +216,8 @@ class _Cells:
     def _id(self, wish):
         """The cell's own id if it is one and new, else a new one."""
         good = isinstance(wish, str) and CELL_ID.fullmatch(wish) and wish not in self.used
-        number = len(self.used)
-        while not good and (wish := f"unnamed-{number}") in self.used:
-            number += 1
+        while not good and (wish := f"unnamed-{self.number}") in self.used:
+            self.number += 1
         self.used.add(wish)
         return wish
 

@@ -1,5 +1,8 @@
 """The gradebook of a class, written by nbgrader, and what it says of each student."""
 
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from coursekit.grading.parallel import staging
 from coursekit.notebooks import grade_id, load, quick_import
 
 GRADED = "graded"
+_interrupted = threading.Event()
 
 
 @dataclass
@@ -149,9 +153,31 @@ class Book:
         row.auto_score = sum(row.questions.get(key) or 0.0 for key in self.full)
 
 
+@contextmanager
+def interruptible():
+    """Remembers Ctrl-C in the block: nbgrader takes it for a failure of the student it was busy with.
+
+    What a failure says cannot tell, because students' words may be in it.
+    """
+    _interrupted.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def remember(*_):
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _done(told):
-    """What a call of nbgrader told; Ctrl-C, which it takes for a failure, goes on."""
-    if not told["success"] and "KeyboardInterrupt" in told.get("error", ""):
+    """What a call of nbgrader told, if it was not Ctrl-C that ended it."""
+    if _interrupted.is_set():
         raise KeyboardInterrupt
     return told
 
