@@ -268,7 +268,9 @@ def _examiner(outbox, request, folder, desk):
         send(outbox, {"error": str(error)})
     except BaseException as error:
         traceback.print_exc()
-        send(outbox, {"error": f"the examiner failed ({type(error).__name__}): report it"})
+        words = "".join(filter(str.isprintable, str(error)[:200]))  # perhaps a student's
+        told = f"the examiner failed ({type(error).__name__}: {words}); report it"
+        send(outbox, {"error": told})
     finally:
         os._exit(0)
 
