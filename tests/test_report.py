@@ -72,7 +72,7 @@ def test_a_question_that_the_best_lose_is_named():
     "marks, reading",
     [
         ([], "Nobody has a mark yet."),
-        ([1.0, 0.0], "2 marks are too few to say"),
+        ([1.0, 0.0], "Too few marks (2) to say"),
         ([1.0] * 12, "All have the same mark"),
         ([1.0] * 11 + [0.0], "Easy: nearly all have it, and it hardly tells"),
         ([0.0] * 11 + [1.0], "Very hard, and it seems to tell strong from weak; 12 marks are few"),
