@@ -106,6 +106,11 @@ def _grade(commands):
     parser.add_argument("--students", nargs="+", metavar="NAME", help="these only")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="submissions side by side")
     parser.add_argument("--dask", metavar="ADDRESS", help="examine on this Dask cluster")
+    parser.add_argument(
+        "--no-feedback",
+        action="store_true",
+        help="no pages for students yet; marking by hand first",
+    )
     _trust(parser)
 
 
@@ -244,6 +249,7 @@ def run_grade(options):
         jobs=options.jobs,
         dask=options.dask,
         trust=options.trust_submissions,
+        feedback=not options.no_feedback,
     )
 
 

@@ -28,7 +28,7 @@ def grade(name, submitted=None, students=None, *, root=None, class_folder=None, 
     submitted: a folder or zip, or a list of them (default: `submitted` of the class).
     students: ids to grade (default: all found).  class_folder: where copies, graded notebooks,
     feedback and the gradebook go (default .build/class).  how: `jobs` submissions side by side, on
-    the Dask cluster at `dask`, without walls if `trust`, with `progress`.
+    the Dask cluster at `dask`, without walls if `trust`, with `progress` and `feedback` pages.
     Returns a list of Row, sorted by student.  What an earlier, broken-off run has examined is not
     examined again.
     Raises CourseError if there is no such assignment, folder or student at all, or no walls.

@@ -29,6 +29,7 @@ class Plan:
     trust: bool = False
     progress: bool = True
     limits: dict = field(default_factory=dict)
+    feedback: bool = True
 
 
 def examined(plan, work, rows):

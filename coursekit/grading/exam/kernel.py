@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from pathlib import Path
+from queue import Empty
 
 from coursekit.notebooks import quick_import
 
@@ -32,6 +33,8 @@ FRAME = 32 * 2**20
 ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 # Seconds that a kernel may take to answer when nothing is asked of it
 ANSWER = 10
+# How often a new kernel is asked whether it is there, a second at a time
+START = 60
 # Seconds between two looks at whether the kernel lives
 LOOK = 0.1
 
@@ -72,6 +75,26 @@ def _size(msg):
     return len(json.dumps(msg["content"], default=str)) + buffers + MESSAGE
 
 
+async def _introduced(manager):
+    """A client that has heard its kernel on both channels; jupyter_client waits 0.2 s longer.
+
+    Raises RuntimeError if the kernel does not answer.
+    """
+    client = manager.client()
+    client.start_channels()
+    for _ in range(START):
+        client.kernel_info()
+        with contextlib.suppress(Empty):
+            await client.shell_channel.get_msg(timeout=1)
+            await client.iopub_channel.get_msg(timeout=0.2)
+            client.allow_stdin = False
+            return client
+        if not await manager.is_alive():
+            break
+    client.stop_channels()
+    raise RuntimeError("the kernel does not answer")
+
+
 class Kernel:
     """A walled kernel that runs the student's cells.
 
@@ -100,7 +123,7 @@ class Kernel:
         await manager.start_kernel(
             walled={"files": self.files, "limits": self.limits, "environment": ENVIRONMENT}
         )
-        await self.client.async_start_new_kernel_client()
+        self.client.kc = await _introduced(manager)
 
     async def run(self, cell, seconds):
         """Runs one code cell, puts its outputs into it, and looks whether the kernel still answers.

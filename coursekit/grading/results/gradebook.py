@@ -100,7 +100,7 @@ class Book:
         with self.open() as book:
             self._still_marked(book, row.student, written)
             self._marks(book, row)
-        told = _done(self.feedback(name, row.student))
+        told = _done(self.feedback(name, row.student)) if self.plan.feedback else {"success": True}
         if not told["success"]:
             row.status = f"graded, no feedback: {failure(told)}"
 
