@@ -7,14 +7,11 @@ from pathlib import Path
 
 from coursekit.errors import CourseError, writing
 from coursekit.grading.exam import zygote
-from coursekit.grading.exam.jobs import LIMITS, make_job
+from coursekit.grading.exam.jobs import answered, make_job
 from coursekit.grading.exam.records import Records
 from coursekit.grading.intake import form, repair
 from coursekit.grading.intake.form import packed
 from coursekit.notebooks import dump
-
-# What an examination may take beyond the submission's own time
-GRACE = 120
 
 
 @dataclass
@@ -102,10 +99,8 @@ def _backend(plan):
 
 def one(student, job, trust, threads):
     """Examines one submission on this machine: (student, job, result)."""
-    seconds = (LIMITS | job["limits"])["total_seconds"] + GRACE
-    asked = job | {"limits": {"threads": threads} | job["limits"]}
     try:
-        result = zygote.shared(trust).examine(asked, seconds)
+        result = answered(job, trust, threads)
     except CourseError as error:
         result = {"error": str(error)}
     return student, job, result

@@ -11,7 +11,7 @@ from traitlets import Bool, Dict
 
 from coursekit.errors import CourseError
 from coursekit.grading.engine import class_folder_of, connect, settings
-from coursekit.grading.exam.jobs import LIMITS, make_job
+from coursekit.grading.exam.jobs import LIMITS, answered, make_job
 from coursekit.grading.exam.records import Records
 from coursekit.grading.intake import form, repair
 from coursekit.grading.intake.form import packed
@@ -20,10 +20,6 @@ from coursekit.notebooks import quick_import
 
 with quick_import():
     from nbformat.notebooknode import from_dict
-
-
-# Seconds that an examination may take beyond the submission's own time
-GRACE = 120
 
 
 def make_known(assignment, student, notebooks):
@@ -73,12 +69,8 @@ def examine_now(job, records, student, trust):
 
     Raises CourseError if there is no result.
     """
-    from coursekit.grading.exam import zygote
-
     asked = job | {"kept": records.kept(student, job)}
-    asked["limits"] = {"threads": os.cpu_count()} | job["limits"]
-    seconds = (LIMITS | job["limits"])["total_seconds"] + GRACE
-    return records.save(student, job, zygote.shared(trust).examine(asked, seconds))
+    return records.save(student, job, answered(asked, trust, os.cpu_count()))
 
 
 def class_folder(course):
