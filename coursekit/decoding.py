@@ -112,78 +112,76 @@ def beam_search(model, memory, bos_id, eos_id, beam=3, max_len=30, length_penalt
 
     A finished hypothesis is ranked by score / length ** length_penalty, its eos counted in the length: 0 ranks by
     probability and favours short captions, 1 by the mean log-probability of a token. The search of a picture ends
-    when no live hypothesis can still win. Returns token lists and scores (not divided). Raises CourseError if beam < 1.
+    when no live hypothesis can still win; the others go on without it. Returns token lists and scores (not divided). Raises CourseError if beam < 1.
     """
     if beam < 1:
         raise CourseError(f"A beam holds at least one hypothesis, not {beam}.")
     search = _Beams(len(memory), beam, max_len, eos_id, length_penalty, _device(memory))
-    state = select(model.start(memory), search.pictures.repeat_interleave(beam))
+    state = select(model.start(memory), search.open.repeat_interleave(beam))
     tokens = torch.full((len(memory) * beam,), bos_id, device=_device(memory))
     for t in range(max_len):
         logits, state = model.step(tokens, state)
-        tokens, origin = search.advance(logits.float().log_softmax(-1), t)
-        if search.settled(t):
+        tokens, rows = search.advance(logits.float().log_softmax(-1), t)
+        if not len(rows):
             break
-        state = select(state, origin)
+        state = select(state, rows)
     return search.best()
 
 
 class _Beams:
-    """The hypotheses of B pictures: K alive and K finished each, as flat tensors."""
+    """Hypotheses as flat tensors: K alive of each of the O pictures still open, and of all B the best that finished."""
 
     def __init__(self, batch, beam, max_len, eos_id, length_penalty, device):
-        self.B, self.K, self.max_len = batch, beam, max_len
+        self.K, self.max_len = beam, max_len
         self.eos_id, self.length_penalty = eos_id, length_penalty
-        self.pictures = torch.arange(batch, device=device)
+        self.open = torch.arange(batch, device=device)  # (O,), which pictures they are
         # At first the K hypotheses are equal: all but one start at -inf.
-        self.alive = torch.full((batch, beam), -torch.inf, device=device)
+        self.alive = torch.full((batch, beam), -torch.inf, device=device)  # (O, K)
         self.alive[:, 0] = 0.0
-        self.tokens = torch.full((batch, beam, max_len), eos_id, device=device)  # (B, K, T)
-        self.done = [[] for _ in range(batch)]  # (ranking, score, tokens) of finished hypotheses
+        self.tokens = torch.full((batch, beam, max_len), eos_id, device=device)  # (O, K, T)
+        self.rank = torch.full((batch,), -torch.inf, device=device)  # (B,), of the best finished
+        self.score, self.words = self.rank.clone(), self.tokens[:, 0].clone()  # (B,), (B, T)
 
     def advance(self, log_probs, t):
-        """log_probs (B * K, V) at step t → the next tokens (B * K,) and the rows they continue."""
+        """log_probs (O * K, V) at step t → the next tokens and the rows they continue, of what is still open then."""
         V = log_probs.shape[-1]
-        total = (self.alive[..., None] + log_probs.view(self.B, self.K, V)).flatten(1)  # (B, K * V)
+        total = (self.alive[..., None] + log_probs.view(-1, self.K, V)).flatten(1)  # (O, K * V)
         # 2K candidates: even if K of them end, K stay alive.
         scores, index = total.topk(min(2 * self.K, total.shape[1]))
-        origin, token = index // V, index % V  # (B, 2K)
+        origin, token = index // V, index % V  # (O, 2K)
         self._finish(scores, origin, token, t)
         scores = scores.masked_fill(token == self.eos_id, -torch.inf)
         self.alive, kept = scores.topk(self.K)
-        origin, token = origin.gather(1, kept), token.gather(1, kept)  # (B, K)
-        self.tokens = self.tokens.gather(1, origin[..., None].expand_as(self.tokens))
+        origin, token = origin.gather(1, kept), token.gather(1, kept)  # (O, K)
+        rows = origin + self.K * torch.arange(len(token), device=token.device)[:, None]  # (O, K)
+        self.tokens = self.tokens.flatten(0, 1)[rows]
         self.tokens[:, :, t] = token
-        return token.flatten(), (origin + self.K * self.pictures[:, None]).flatten()
+        going = self._can_win(t)
+        self.open, self.alive, self.tokens = self.open[going], self.alive[going], self.tokens[going]
+        return token[going].flatten(), rows[going].flatten()
 
     def _finish(self, scores, origin, token, t):
-        """Keeps hypotheses that end now, if they end within the K best candidates."""
-        ends = (token == self.eos_id)[:, : self.K] & scores[:, : self.K].isfinite()
-        for b, k in ends.nonzero().tolist():
-            score = scores[b, k].item()
-            words = self.tokens[b, origin[b, k], :t].tolist()
-            self.done[b].append((self._rank(score, t + 1), score, words))
-            self.done[b] = sorted(self.done[b], key=lambda d: -d[0])[: self.K]
+        """Keeps the best hypothesis that ends now, among the K best candidates, if it beats the earlier ones."""
+        ended = scores.masked_fill(token != self.eos_id, -torch.inf)[:, : self.K]
+        score, k = ended.max(1)  # (O,): all that end now are equally long
+        rank = self._rank(score, t + 1)
+        better = rank > self.rank[self.open]
+        pictures = self.open[better]
+        self.rank[pictures], self.score[pictures] = rank[better], score[better]
+        self.words[pictures] = self.tokens[better, origin[better, k[better]]]  # eos from t on
 
     def _rank(self, score, length):
         return score / length**self.length_penalty
 
-    def settled(self, t):
-        """True when in no picture a live hypothesis can still beat the best finished one."""
+    def _can_win(self, t):
+        """Where a live hypothesis may still beat the best finished one (O,)."""
         # Scores only fall, so the best a live one can reach is its score now over the most favourable length.
         length = self.max_len if self.length_penalty > 0 else t + 1
-        hopes = self.alive.max(1).values.tolist()
-        return all(
-            done and done[0][0] >= self._rank(hope, length)
-            for done, hope in zip(self.done, hopes, strict=True)
-        )
+        return self._rank(self.alive[:, 0], length) > self.rank[self.open]
 
     def best(self):
         """Token lists and scores; where nothing has finished, the best that is still alive."""
-        found = []
-        for b, done in enumerate(self.done):
-            k = int(self.alive[b].argmax())
-            found.append(
-                done[0][1:] if done else (self.alive[b, k].item(), self.tokens[b, k].tolist())
-            )
-        return [words for _, words in found], [score for score, _ in found]
+        none = self.rank[self.open] == -torch.inf
+        self.words[self.open[none]] = self.tokens[none, 0]
+        self.score[self.open[none]] = self.alive[none, 0]
+        return [_cut(row, self.eos_id) for row in self.words.tolist()], self.score.tolist()

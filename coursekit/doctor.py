@@ -31,7 +31,7 @@ def examine():
     for name, version in versions.items():
         print(f"  {name:15} {version or _missing(name)}")
     print(sizes.setup())
-    print(f"data    scenes: drawn by code, always here\n        flickr8k: {_flickr8k()}")
+    print("data    scenes: drawn by code, always here", *_photos(), sep="\n        ")
     print(f"java    {shutil.which('java') or 'none: METEOR is left out of scores; all else works'}")
     print(f"walls   {walls.missing() or 'submissions can be walled in for grading'}")
     print(f"build   {sizes.build_folder()}")
@@ -51,11 +51,14 @@ def _missing(name):
     return "not installed; only needed to open or grade notebooks here"
 
 
-def _flickr8k():
-    folder = datasets.data_folder("flickr8k")
-    if not folder.is_dir():
-        return "not here; `python data_scripts/flickr8k.py` fetches it (1.1 GB)"
-    try:
-        return f"{datasets.load('flickr8k', 'test', folder)} in {folder}"
-    except CourseError as error:
-        return str(error)
+def _photos():
+    """A line for each set of photos: where it is, or how to get it."""
+    for name in datasets.NAMES[1:]:
+        folder = datasets.data_folder(name)
+        if not folder.is_dir():
+            yield f"{name}: not here; docs/data.md tells how to fetch it"
+            continue
+        try:
+            yield f"{datasets.load(name, 'test', folder)} in {folder}"
+        except CourseError as error:
+            yield f"{name}: {error}"

@@ -1,6 +1,5 @@
 """What goes with what: settings by model, data set and size, and the training that joins them."""
 
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from coursekit import datasets, sizes
 from coursekit.captioner import (
     FILE,
     Captioner,
+    Pictures,
     Recipe,
     caption_files,
     evaluate,
@@ -21,22 +21,29 @@ from coursekit.captioner import (
 from coursekit.datasets.scenes import ALL_FACTS, Scenes, fact_table
 from coursekit.errors import CourseError
 from coursekit.models.encoders import SceneClassifier, SmallCNN
-from coursekit.models.lstm import caption_loss
-from coursekit.text import WordTokenizer, pad
-from coursekit.training import TrainSettings, bucketed_batches, train
+from coursekit.text import WordTokenizer
+from coursekit.training import TrainSettings, train
 
 __all__ = [
     "FILE",
+    "MODELS",
+    "PHOTOS",
     "RECIPES",
     "Captioner",
+    "Pictures",
     "Recipe",
     "caption_files",
     "evaluate",
+    "features_of",
     "load_captioner",
+    "needs_eye",
     "recipe_for",
     "shipped_captioner",
     "show_and_tell",
+    "train_captioner",
+    "train_on",
     "train_scene_encoder",
+    "trained_eye",
 ]
 
 RECIPES = {
@@ -70,6 +77,7 @@ RECIPES = {
     ),
     ("flickr8k", "smoke"): Recipe(
         encoder="mobilenet_v2",
+        embeddings="pooled",
         weights=None,
         image_size=64,
         pictures=32,
@@ -80,6 +88,7 @@ RECIPES = {
     ),
     ("flickr8k", "cpu"): Recipe(
         encoder="mobilenet_v2",
+        embeddings="pooled",
         weights="IMAGENET1K_V1",
         min_count=5,
         embed_dim=256,
@@ -91,6 +100,7 @@ RECIPES = {
     ),
     ("flickr8k", "gpu"): Recipe(
         encoder="resnet50",
+        embeddings="pooled",
         min_count=5,
         embed_dim=512,
         hidden_dim=512,
@@ -100,19 +110,46 @@ RECIPES = {
 }
 
 
-def recipe_for(data, size, seed=0, **changes):
-    """The recipe of a data set and size, with fields changed; names of TrainSettings may be given too.
+# What other sets of photos change in Flickr8k's recipes: the more pictures, the fewer times through them.
+# Nothing here has been trained yet; the laptop's limits keep its features below two gigabytes.
+PHOTOS = {
+    ("flickr30k", "smoke"): {},
+    ("flickr30k", "cpu"): dict(epochs=5),
+    ("flickr30k", "gpu"): dict(epochs=15),
+    ("coco", "smoke"): {},
+    ("coco", "cpu"): dict(pictures=30000, eval_pictures=1000, epochs=4),
+    ("coco", "gpu"): dict(epochs=10),
+    ("conceptual", "smoke"): {},
+    ("conceptual", "cpu"): dict(pictures=100000, eval_pictures=2000, epochs=5),
+    ("conceptual", "gpu"): dict(epochs=5),
+}
+# And what a model changes: attention wants all places, and chooses among them word by word.
+MODELS = {
+    "show-and-tell": {},
+    "show-attend-and-tell": dict(embeddings="grid"),
+}
+# It learns a small set by heart sooner: after six epochs the loss on dev no longer fell.
+ATTENTION = {("flickr8k", "cpu"): dict(epochs=6)}
 
-    Raises CourseError for a pair without recipe or a name that no field has.
+
+def recipe_for(data, size, seed=0, model="show-and-tell", **changes):
+    """The recipe of a data set, size and model, with fields changed; names of TrainSettings may be given too.
+
+    Raises CourseError for a combination without recipe or a name that no field has.
     """
-    if (data, size) not in RECIPES:
+    if (data, size) not in RECIPES and (data, size) not in PHOTOS:
         raise CourseError(f"There is no recipe for '{data}' at size '{size}'.")
-    recipe = RECIPES[data, size]
+    if model not in MODELS:
+        raise CourseError(f"There is no model '{model}': choose one of {', '.join(MODELS)}.")
+    recipe = RECIPES.get((data, size)) or RECIPES["flickr8k", size]
+    own = ATTENTION.get((data, size), {}) if model == "show-attend-and-tell" else {}
+    changes = PHOTOS.get((data, size), {}) | MODELS[model] | own | changes
     loop = {k: changes.pop(k) for k in list(changes) if hasattr(recipe.train, k)}
     unknown = [name for name in changes if not hasattr(recipe, name)]
     if unknown:
         raise CourseError(f"A recipe has no setting '{unknown[0]}'.")
-    return replace(recipe, **changes, train=replace(recipe.train, seed=seed, **loop))
+    loop = replace(recipe.train, seed=seed, **loop)
+    return replace(recipe, model=model, **changes, train=loop)
 
 
 def train_scene_encoder(settings, dataset, device="cpu", out=None, quiet=False):
@@ -138,94 +175,80 @@ def train_scene_encoder(settings, dataset, device="cpu", out=None, quiet=False):
 
 
 def show_and_tell(data="scenes", size=None, seed=0, root=None, out=None, quiet=False, **changes):
-    """Trains Show and Tell and returns the captioner and its History.
+    """`train_captioner` for Show and Tell."""
+    return train_captioner("show-and-tell", data, size, seed, root, out, quiet, **changes)
 
-    data: scenes | flickr8k, the latter from `root`, a folder in the official layout. With a folder `out` the run is
-    saved there epoch by epoch, continues where it was interrupted, and leaves captioner.pt. `changes` replace fields
-    of the recipe or of its TrainSettings.
+
+def train_captioner(
+    model, data="scenes", size=None, seed=0, root=None, out=None, quiet=False, **changes
+):
+    """Trains a model of captioner.MODELS and returns the captioner and its History.
+
+    data: a name of datasets.NAMES; photos come from `root`, a folder in the official layout. With a folder `out` the
+    run is saved there epoch by epoch, continues where it was interrupted, and leaves captioner.pt. `changes` replace
+    fields of the recipe or of its TrainSettings.
     """
     here = sizes.setup(size)
-    recipe = recipe_for(data, here.size, seed, **changes)
-    torch.manual_seed(seed)
-    train_set = datasets.load(data, "train", root, recipe.pictures)
-    dev_set = datasets.load(data, "dev", root, recipe.eval_pictures)
+    recipe = recipe_for(data, here.size, seed, model, **changes)
+    sets = [
+        datasets.load(data, split, root, count)
+        for split, count in (("train", recipe.pictures), ("dev", recipe.eval_pictures))
+    ]
+    return train_on(recipe, *sets, here, out, quiet)
+
+
+def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None):
+    """As `train_captioner`, on data sets that are there already.
+
+    here: what `sizes.setup` gave. eye: a trained small CNN's state, where there is one.
+    """
+    torch.manual_seed(recipe.train.seed)
     tokenizer = WordTokenizer.train((c for cs in train_set.captions for c in cs), recipe.min_count)
     captioner = Captioner(recipe, tokenizer).to(here.device)
-    if recipe.encoder_train:
-        first = Path(out) / "encoder" if out else None
-        settings = replace(recipe.encoder_train, seed=seed)
-        # Another seed, so other pictures: as encoders of photos come from another set than the captions
-        others = Scenes("train", recipe.encoder_pictures, seed=1 + seed)
-        classifier, _ = train_scene_encoder(settings, others, here.device, first, quiet)
-        captioner.encoder.load_state_dict(classifier.encoder.state_dict())
+    if needs_eye(recipe):
+        eye = eye or trained_eye(recipe, here.device, out, quiet)
+        # Parts and layers hold the small CNN inside; a linear layer behind it starts at random
+        inner = getattr(captioner.encoder, "encoder", captioner.encoder)
+        inner.load_state_dict(eye, strict=recipe.project is None)
+    history = _train(captioner, recipe.train, train_set, dev_set, here, out, quiet)
+    if recipe.unfreeze:
+        captioner.unfreeze()
+        # A tenth of the rate: large steps would undo what the encoder knows
+        last = replace(
+            recipe.train, epochs=recipe.unfreeze, learning_rate=recipe.train.learning_rate / 10
+        )
+        folder = Path(out) / "unfrozen" if out else None
+        history = _train(captioner, last, train_set, dev_set, here, folder, quiet)
+    if out:
+        captioner.save(Path(out) / FILE)
+    return captioner, history
+
+
+def _train(captioner, settings, train_set, dev_set, here, out, quiet):
     lesson, exam = Pictures(captioner, train_set), Pictures(captioner, dev_set)
-    history = train(
+    return train(
         captioner,
         lesson.loss,
-        lambda epoch: lesson.batches(seed * 1000 + epoch),
-        recipe.train,
+        lambda epoch: lesson.batches(settings.seed * 1000 + epoch),
+        settings,
         validate=lambda _: exam.mean_loss(),
         sample=lambda _: exam.one_caption(),
         out=out,
         dtype=here.dtype,
         quiet=quiet,
     )
-    if out:
-        captioner.save(Path(out) / FILE)
-    return captioner, history
 
 
-class Pictures:
-    """A data set as a captioner trains on it: pictures, or a frozen encoder's features of them; tokens by picture."""
+def needs_eye(recipe):
+    """Whether the recipe's encoder is trained here, before the captioner."""
+    return bool(recipe.encoder_train) and recipe.encoder == "small_cnn"
 
-    def __init__(self, captioner, dataset):
-        self.captioner, self.dataset = captioner, dataset
-        self.tokens = [[captioner.tokenizer.with_ends(c) for c in cs] for cs in dataset.captions]
-        self.pairs = [(i, k) for i, cs in enumerate(self.tokens) for k in range(len(cs))]
-        self.images = self.features = None
-        if captioner.recipe.fine_tune:
-            self.images = dataset.images(range(len(dataset)))  # (len, 3, H, W)
-        else:
-            self.features = features_of(captioner, dataset)  # (len, N, D)
 
-    def batches(self, seed):
-        """Lists of (picture, caption) pairs."""
-        recipe = self.captioner.recipe
-        if not recipe.fine_tune:
-            lengths = [len(self.tokens[i][k]) for i, k in self.pairs]
-            found = bucketed_batches(lengths, recipe.train.batch_size, seed)
-            return [[self.pairs[j] for j in batch] for batch in found]
-        rng, size = random.Random(seed), recipe.train.batch_size
-        order = rng.sample(range(len(self.tokens)), len(self.tokens))
-        drawn = [
-            [(i, k) for k in rng.sample(range(len(self.tokens[i])), recipe.captions_per_picture)]
-            for i in order
-        ]
-        return [sum(drawn[i : i + size], []) for i in range(0, len(drawn), size)]
-
-    def memory(self, pairs):
-        """The memory of each pair (B, N, D); a picture that occurs several times is encoded once."""
-        device = next(self.captioner.parameters()).device
-        pictures, where = torch.tensor([i for i, _ in pairs]).unique(return_inverse=True)
-        if self.features is not None:
-            return self.features[pictures].to(device)[where.to(device)]
-        return self.captioner.encoder(self.images[pictures].to(device))[where.to(device)]
-
-    def loss(self, captioner, pairs):
-        """Nats a token of a batch of pairs."""
-        tokens, _ = pad([self.tokens[i][k] for i, k in pairs], captioner.tokenizer.pad_id)
-        memory = self.memory(pairs)
-        return caption_loss(captioner.decoder, memory, tokens.to(memory.device), 0)
-
-    @torch.no_grad()
-    def mean_loss(self, size=200):
-        """Nats a token over all captions."""
-        total = count = 0
-        for start in range(0, len(self.pairs), size):
-            pairs = self.pairs[start : start + size]
-            n = sum(len(self.tokens[i][k]) - 1 for i, k in pairs)
-            total, count = total + n * self.loss(self.captioner, pairs).item(), count + n
-        return total / count
-
-    def one_caption(self):
-        return repr(self.captioner.caption_memory(self.memory([(0, 0)]), beam=1)[0])
+def trained_eye(recipe, device="cpu", out=None, quiet=False):
+    """The state of a small CNN that learned to name facts, on other scenes than the captions are about."""
+    settings = replace(recipe.encoder_train, seed=recipe.train.seed)
+    # Another seed, so other pictures: as encoders of photos come from another set than the captions
+    others = Scenes("train", recipe.encoder_pictures, seed=1 + recipe.train.seed)
+    folder = Path(out) / "encoder" if out else None
+    classifier, _ = train_scene_encoder(settings, others, device, folder, quiet)
+    return classifier.encoder.state_dict()

@@ -268,7 +268,7 @@ def test_script_tells_of_a_cut_archive(root, tmp_path):
 
 @pytest.mark.shared
 def test_official_text_and_photos(shared_data, tmp_path):
-    from coursekit.datasets.download import unpack
+    from coursekit.datasets.archives import unpack
 
     unpack(shared_data / "flickr8k" / "Flickr8k_text.zip", tmp_path, progress=False)
     sizes = {"train": 6000, "dev": 500, "test": 500}

@@ -7,7 +7,7 @@ from torchvision import models
 
 from coursekit.datasets.base import CaptionSet
 from coursekit.errors import CourseError
-from coursekit.models import encoders
+from coursekit.models import networks
 from coursekit.models.encoders import (
     SceneClassifier,
     SmallCNN,
@@ -100,7 +100,7 @@ LAYOUTS = [
 
 
 def head_of(model):
-    layers = [layer for name, layer in model.named_children() if name in encoders.HEADS]
+    layers = [layer for name, layer in model.named_children() if name in networks.HEADS]
     return torch.nn.Sequential(*[each for each in layers if "Pool" not in type(each).__name__])
 
 
@@ -223,6 +223,104 @@ def test_weights_that_are_none(checkpoints, content):
         file.write_text("<html>sign in</html>")
     with pytest.raises(CourseError, match=f"{file.name} does not hold the weights of mobilenet_v2"):
         TorchvisionEncoder("mobilenet_v2", weights="IMAGENET1K_V1")
+
+
+def test_boxes_are_what_each_place_saw(images):
+    black, white = torch.zeros(2, 1, 3, 64, 64, dtype=torch.uint8)
+    white[..., :8, 56:] = 255
+    for encoder in (
+        SmallCNN().eval(),
+        TorchvisionEncoder("resnet18", None, image_size=64, grid=True),
+    ):
+        boxes = encoder.boxes(white)
+        change = (encoder(white) - encoder(black)).abs().sum(-1)
+        assert boxes[0, change.argmax()].tolist()[1:3] == [0, 1], "the top right corner"
+        assert torch.allclose(((boxes[..., 2:] - boxes[..., :2]).prod(-1)).sum(), torch.ones(()))
+    encoder.grid = False
+    assert encoder.boxes(images).tolist() == [[[0, 0, 1, 1]]] * 2
+    assert SmallCNN(grid=False).boxes(images).tolist() == [[[0, 0, 1, 1]]] * 2
+    for height, width in ((64, 64), (70, 33), (51, 100), (16, 17)):
+        pictures = torch.zeros(3, 3, height, width, dtype=torch.uint8)
+        memory, boxes = SmallCNN().eval()(pictures), SmallCNN().boxes(pictures)
+        assert boxes.shape == (*memory.shape[:2], 4), (height, width)
+
+
+def test_small_cnn_in_one_vector_is_the_largest_over_its_places():
+    torch.manual_seed(0)
+    encoder, images = SmallCNN(dim=20).eval(), Noise().images(range(3))
+    memory = encoder(images)
+    encoder.grid = False
+    assert torch.equal(encoder(images), memory.amax(1, keepdim=True))
+
+
+@pytest.fixture
+def densenet(monkeypatch):
+    """DenseNet as DenseNet-121 is built, with one layer a block; its linear layer gives 7 numbers."""
+    torch.manual_seed(0)
+    model = models.DenseNet(4, (1, 1, 1, 1), 8, num_classes=5)
+    monkeypatch.setattr(models, "get_model", lambda *_, **__: model)
+    return TorchvisionEncoder("densenet121", None, image_size=64, project=7)
+
+
+def moved_by_training(encoder, images):
+    """The names of what two steps of training change."""
+    before = {name: each.clone() for name, each in encoder.state_dict().items()}
+    learning = [each for each in encoder.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(learning, 1e-2)
+    for _ in range(2):
+        loss = (encoder.train()(images) - 1).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return {k for k, each in encoder.state_dict().items() if not torch.equal(before[k], each)}
+
+
+def test_first_the_linear_layer_learns_then_all_of_it(densenet, images):
+    linear = {"projection.weight", "projection.bias"}
+    assert densenet.dim == 7 and densenet(images).shape == (2, 1, 7)
+    assert moved_by_training(densenet, images) == linear
+    assert moved_by_training(densenet.unfreeze(), images) == set(densenet.state_dict())
+    assert moved_by_training(densenet.freeze(), images) == linear
+
+
+def test_the_linear_layer_comes_after_the_places(images):
+    torch.manual_seed(0)
+    encoder = TorchvisionEncoder("squeezenet1_1", None, image_size=64, grid=True, project=6)
+    wanted = F.linear(encoder.see(images), encoder.projection.weight, encoder.projection.bias)
+    assert torch.equal(encoder(images), wanted) and wanted.shape == (2, 9, 6)
+    assert encoder.unprojected().dim == 512 and encoder.dim == 6
+    assert torch.equal(encoder.unprojected()(images), encoder.see(images))
+    assert "project=6" in repr(encoder) and "project=None" in repr(encoder.unprojected())
+
+
+def test_a_file_holds_what_the_name_does_not_give(checkpoints, images):
+    """The linear layer always; all of it where weights are random, or were free to learn."""
+    file = checkpoints / "squeezenet1_1-b8a52dc0.pth"
+    torch.manual_seed(0)
+    torch.save(models.squeezenet1_1(weights=None).state_dict(), file)
+
+    def encoder():
+        return TorchvisionEncoder("squeezenet1_1", image_size=64, project=3)
+
+    first, second = encoder(), encoder()
+    assert set(first.own_state()) == {"projection.weight", "projection.bias"}
+    assert not torch.allclose(first(images), second(images))
+    second.load_state_dict(first.own_state(), strict=False)
+    assert torch.equal(first(images), second(images))
+    for other in (first.unfreeze().freeze(), TorchvisionEncoder("squeezenet1_1", None, True)):
+        assert set(other.own_state()) == set(other.state_dict())
+    assert set(SmallCNN().own_state()) == set(SmallCNN().state_dict())
+
+
+def test_memory_that_learns_is_not_kept(densenet, tmp_path):
+    with pytest.raises(CourseError, match="give cached_features encoder.unprojected"):
+        cached_features(densenet, Noise(), tmp_path / "a.pt")
+    assert list(tmp_path.iterdir()) == []
+    features = cached_features(densenet.unprojected(), Noise(), tmp_path / "a.pt")
+    memory = densenet(Noise().images(range(COUNT)))
+    assert torch.allclose(densenet.projection(features), memory, atol=1e-2)
+    densenet.projection.requires_grad_(False)
+    assert cached_features(densenet, Noise(), tmp_path / "b.pt").shape == (COUNT, 1, 7)
 
 
 @pytest.mark.shared

@@ -12,7 +12,8 @@ PACKAGE = Path(imports.__file__).parent
 # From the top: rooms of one floor do not know each other, and import only from the floors below.
 FLOORS = [
     {"cli"},
-    {"recipes", "doctor"},
+    {"studies"},
+    {"recipes", "doctor", "gallery"},
     {"ledger", "captioner"},
     {"grading", "training", "running"},
     {"datasets", "text", "palette", "models", "decoding", "metrics", "plots", "checks", "sizes"},

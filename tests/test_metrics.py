@@ -1,4 +1,4 @@
-"""Caption scores against published ones, words against Stanford's, and scores of scene facts."""
+"""Caption scores against published ones and pycocoevalcap's, words against Stanford's, scene facts."""
 
 import functools
 import json
@@ -7,12 +7,20 @@ import random
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 from coursekit.errors import CourseError
 from coursekit.metrics import meteor
-from coursekit.metrics.captions import caption_scores, meteor_scores, ptb_words, start_meteor
+from coursekit.metrics.captions import (
+    caption_scores,
+    human_scores,
+    meteor_scores,
+    ptb_words,
+    start_meteor,
+)
+from coursekit.metrics.rouge import common_subsequence
 from coursekit.metrics.scenes import fact_scores
 
 CANDIDATES = ["a red boat on the sea", "two dogs run .", "a man"]
@@ -58,7 +66,92 @@ def test_published_meteor(shared_data, name):
     candidates, references, tokenized, expected = published(shared_data, name)
     scores = caption_scores(candidates, references, meteor=True, tokenized=tokenized)
     assert scores["METEOR"] == pytest.approx(expected["METEOR"], abs=1e-4)
-    assert list(scores) == [*JAVALESS[:4], "METEOR", *JAVALESS[4:]] and scores.missing == {}
+    assert list(scores) == [*JAVALESS[:4], "METEOR", *JAVALESS[4:]]
+    assert list(scores.missing) == ["SPICE"]
+
+
+def captions_of_scenes():
+    """Real-shaped captions: of each scene its first, of the next scene, and five references."""
+    from coursekit.datasets.scenes import Scenes
+
+    references = Scenes("dev", 150).captions
+    return [references[(i + i % 2) % 150][i % 5] for i in range(150)], references
+
+
+HOSTILE = [
+    ("", ["a dog"]),
+    ("", ["", "a dog"]),
+    ("dog", ["", "a"]),
+    ("a dog", [""]),
+    ("a a a a a a a", ["a a dog", "a"]),
+    ("dog a", ["a dog", "a dog", "dog a dog a"]),
+    ("dog", ["dog"]),
+    ("the quick brown fox " * 30, ["the quick brown fox " * 20, "fox"]),
+    ("日本 の 猫", ["猫 の 日本", "日本 の 猫"]),
+    ("one two three four", ["one two three four five six seven eight nine ten"]),
+    ("%s {} \\ ' \" #", ["' \" # %s", "{}"]),
+]
+
+
+def theirs(candidates, references):
+    """pycocoevalcap's scores of captions whose words stand between blanks: (whole, of each)."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    results = {i: [" ".join(caption.split())] for i, caption in enumerate(candidates)}
+    truths = {i: [" ".join(one.split()) for one in each] for i, each in enumerate(references)}
+    wholes, lists = Bleu(4).compute_score(truths, results, verbose=0)
+    found = {f"Bleu_{n + 1}": (wholes[n], lists[n]) for n in range(4)}
+    found["ROUGE_L"] = Rouge().compute_score(truths, results)
+    found["CIDEr"] = Cider().compute_score(truths, results)
+    return {k: v[0] for k, v in found.items()}, {k: list(v[1]) for k, v in found.items()}
+
+
+@pytest.mark.parametrize("what", ["scenes", "hostile", "both", "one"])
+def test_equals_pycocoevalcap(what):
+    real, odd = captions_of_scenes(), list(map(list, zip(*HOSTILE, strict=True)))
+    both = [a + b for a, b in zip(real, odd, strict=True)]
+    pairs = {"scenes": real, "hostile": odd, "both": both, "one": [each[:1] for each in real]}
+    whole, each = theirs(*pairs[what])
+    ours = caption_scores(*pairs[what], meteor=False, tokenized=True)
+    assert ours == pytest.approx(whole, abs=1e-9)
+    ours = caption_scores(*pairs[what], meteor=False, tokenized=True, per_caption=True)
+    for name, values in each.items():
+        assert ours[name] == pytest.approx(values, abs=1e-9), name
+
+
+def photo_lines(shared_data):
+    """ "photo.jpg#0", tab, caption: five of each photo of Flickr8k."""
+    with zipfile.ZipFile(shared_data / "flickr8k" / "Flickr8k_text.zip") as bundle:
+        return bundle.read("Flickr8k.token.txt").decode().splitlines()
+
+
+@pytest.mark.shared
+def test_equals_pycocoevalcap_on_photos(shared_data):
+    lines = photo_lines(shared_data)[:4000]
+    said = [" ".join(ptb_words(line.split("\t")[1])) for line in lines]
+    references = [said[i : i + 5] for i in range(0, 4000, 5)]
+    candidates = [
+        references[(i + 1) % 800][0] if i % 3 else each[2] for i, each in enumerate(references)
+    ]
+    whole, _ = theirs(candidates, references)
+    ours = caption_scores(candidates, references, meteor=False, tokenized=True)
+    assert ours == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "a, b, length",
+    [
+        ("abcbdab", "bdcaba", 4),
+        ("", "abc", 0),
+        ("abc", "", 0),
+        ("aaa", "aa", 2),
+        ("ab" * 90, "ba" * 90, 179),
+    ],
+)
+def test_common_subsequence(a, b, length):
+    assert common_subsequence(list(a), list(b)) == length
 
 
 def test_scores_by_hand():
@@ -91,6 +184,14 @@ def test_scores_do_not_see_case_and_stops_unless_tokenized():
     assert caption_scores(wide, REFERENCES, meteor=False, tokenized=True) == caption_scores(
         CANDIDATES, REFERENCES, meteor=False, tokenized=True
     )
+
+
+def test_people_against_people():
+    scores = human_scores(REFERENCES, meteor=False)
+    firsts, others = [each[0] for each in REFERENCES], [each[1:] for each in REFERENCES]
+    assert scores == caption_scores(firsts, others, meteor=False)
+    with pytest.raises(CourseError, match="two references or more"):
+        human_scores([["a"], ["a", "b"]])
 
 
 def test_scores_print_nothing(capfd):
@@ -127,16 +228,16 @@ def no_java(monkeypatch, tmp_path):
 def test_without_java_meteor_is_left_out_and_says_why(no_java):
     scores = caption_scores(CANDIDATES, REFERENCES)
     assert list(scores) == JAVALESS
-    assert scores.missing == {"METEOR": meteor.no_meteor()} and "Java" in scores.missing["METEOR"]
+    assert scores.missing["METEOR"] == meteor.no_meteor() and "Java" in meteor.no_meteor()
     with pytest.raises(CourseError, match="METEOR needs Java, .* install"):
         caption_scores(CANDIDATES, REFERENCES, meteor=True)
 
 
+# Of two content words each, one matches: P = R = F = 0.5, and one chunk a match costs 0.6
 ANSWERS = """#!{python} -S
 import sys
 for line in sys.stdin:
-    parts = line.split(" ||| ")
-    print(*(["0.5"] * len(parts) if parts[0] == "EVAL" else [len(line)]), sep="\\n", flush=True)
+    print("2 2 0 0  1 1 0 0", "0 0 0 0 " * 3, "1 1 1", flush=True)
 """
 
 
@@ -167,12 +268,15 @@ def test_meteor_starts_once_and_again_after_a_kill(java_that):
     start_meteor()
     process = meteor._program(os.getpid()).process
     for _ in range(2):
-        assert meteor_scores(CANDIDATES, REFERENCES) == (0.5, [0.5] * 3)
+        assert meteor_scores(CANDIDATES, REFERENCES) == (
+            pytest.approx(0.2),
+            [pytest.approx(0.2)] * 3,
+        )
     assert meteor._program(os.getpid()).process is process
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(CourseError, match="broke off"):
         meteor_scores(CANDIDATES, REFERENCES)
-    assert meteor_scores(CANDIDATES, REFERENCES) == (0.5, [0.5] * 3)
+    assert meteor_scores(CANDIDATES, REFERENCES) == (pytest.approx(0.2), [pytest.approx(0.2)] * 3)
     meteor._program(os.getpid()).close()
 
 
@@ -186,6 +290,23 @@ def test_meteor_ends_with_its_owner(java_that):
     assert done.stderr == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
+
+
+@pytest.mark.java
+def test_meteor_is_the_programs():
+    """Our formula against what the program itself makes of its statistics, one and all."""
+    candidates, references = captions_of_scenes()
+    candidates = [*CANDIDATES, "", "two dogs run", *candidates[:40]]
+    references = [*REFERENCES, ["a dog"], ["two dogs run"], *references[:40]]
+    program = meteor._program(os.getpid())
+    lines = [program._statistics(*pair) for pair in zip(candidates, references, strict=True)]
+    program._send(" ||| ".join(["EVAL", *(" ".join(map(str, line)) for line in lines)]))
+    theirs = [float(program._receive()) for _ in range(len(lines) + 1)]
+    whole, each = meteor_scores(candidates, references)
+    assert each == pytest.approx(theirs[:-1], abs=1e-9) and whole == pytest.approx(
+        theirs[-1], abs=1e-9
+    )
+    assert each[4] == 1 and each[3] == 0 and sum(score == 1 for score in each) < 30
 
 
 @pytest.mark.java
@@ -244,12 +365,8 @@ def hostile(captions, rng):
 
 @pytest.mark.shared
 @pytest.mark.java
-def test_ptb_words_equal_stanfords(shared_data, tmp_path, capfd):
-    from coursekit.datasets.download import unpack
-
-    unpack(shared_data / "flickr8k" / "Flickr8k_text.zip", tmp_path, progress=False)
-    lines = (tmp_path / "Flickr8k.token.txt").read_text().splitlines()
-    real = [line.split("\t")[1] for line in lines]
+def test_ptb_words_equal_stanfords(shared_data, capfd):
+    real = [line.split("\t")[1] for line in photo_lines(shared_data)]
     odd = list(hostile(real[:8000], random.Random(0)))
     pairs = zip(map(ptb_words, real + odd), stanford(real + odd), strict=True)
     same = [ours == theirs for ours, theirs in pairs]

@@ -10,7 +10,7 @@ import torch
 
 from coursekit import plots
 from coursekit.errors import CourseError
-from coursekit.plots import charts
+from coursekit.plots import attention, charts
 
 
 @pytest.fixture
@@ -107,13 +107,19 @@ def test_a_recurrent_net_takes_a_word_and_guesses_the_next():
 def test_every_colour_is_readable_or_marked_light():
     """Text in a line's colour must reach 3 : 1 on white for the first three colours and for grey."""
     for colour in (*plots.PALETTE[:3], plots.GREY):
-        assert contrast_with_white(colour) >= 3
+        assert contrast(colour, "#FFFFFF") >= 3
 
 
-def contrast_with_white(colour):
+def contrast(one, other):
+    """How well two colours #rrggbb can be told apart, 1 to 21 (WCAG 2.2)."""
+    low, high = sorted(luminance(colour) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 1.05 / (np.dot(linear, [0.2126, 0.7152, 0.0722]) + 0.05)
+    return np.dot(linear, [0.2126, 0.7152, 0.0722])
 
 
 def test_plots_work_where_ipython_is_absent_until_show(monkeypatch):
@@ -161,3 +167,83 @@ def test_panels_share_a_title():
     figure, _ = plots.panels(1, 2, title="Both fall")
     assert figure.get_suptitle() == "Both fall"
     assert plots.panels()[0].get_suptitle() == ""
+
+
+# --- attention ----------------------------------------------------------------------------------
+WEIGHTS = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 0.9, 0.1, 0.0]])
+
+
+def test_attention_maps_hold_each_weight_in_its_cell_unsmoothed():
+    picture = torch.full((3, 8, 8), 255, dtype=torch.uint8)
+    figure = plots.attention_maps(picture, ["a", "boat"], WEIGHTS, title="Two looks")
+    plain, *looks = [axes for axes in figure.axes if axes.images]
+    assert len(plain.images) == 1 and [len(axes.images) for axes in looks] == [2, 2]
+    assert [axes.get_title("center") for axes in looks] == ["a", "boat"]
+    veil = np.asarray(looks[0].images[1].get_array())[..., 3]  # opacity, one number a cell
+    wanted = 255 * attention.DARKEST * (1 - WEIGHTS[0].reshape(2, 2) / 0.9)
+    assert veil.shape == (2, 2) and np.abs(veil - wanted).max() <= 0.5
+    assert np.asarray(looks[1].images[1].get_array())[0, 1, 3] == 0  # the largest of all is clear
+    assert figure.axes[-1].get_xlim() == pytest.approx((0, 90))  # the bar's one scale
+    assert [len(axes.lines) for axes in looks] == [3, 1]  # edges from 15 % on
+    assert [axes.texts[0].get_text() for axes in looks] == ["40 %", "90 %"]
+
+
+def test_attention_in_words():
+    told = plots.attention_alt(["a", "boat"], WEIGHTS)
+    assert told.endswith("a: 40 % bottom right; boat: 90 % top right.")
+    even = np.full((1, 16), 1 / 16)
+    even[0, 6] += 0.1
+    assert "the: 16 % upper middle, centre right" in plots.attention_alt(["the"], even)
+    fine = np.zeros((1, 49))
+    fine[0, [0, 1, 7, 8]] = 0.2  # four cells of one name
+    assert "cat: 80 % top left" in plots.attention_alt(["cat"], fine)
+    assert "sky: 100 % over the whole picture" in plots.attention_alt(["sky"], [[1.0]])
+
+
+def test_boxes_that_overlap_add_up_and_are_told_by_number():
+    boxes = [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.25, 0, 0.75, 0.5]]
+    found = attention.attention_map(np.array([0.2, 0.5, 0.3]), np.array(boxes))
+    assert found.shape == (attention.RASTER, attention.RASTER)
+    assert found[-1, -1] == pytest.approx(0.2) and found[0, 0] == pytest.approx(0.7)
+    assert found.max() == pytest.approx(1.0)
+    assert "cat: 50 % top left, in box 2 of 3" in plots.attention_alt(
+        ["cat"], [[0.2, 0.5, 0.3]], boxes
+    )
+    figure = plots.attention_maps(np.zeros((8, 8, 3), np.uint8), ["cat"], [[0.1, 0.6, 0.3]], boxes)
+    assert len(figure.axes[1].lines) == 2  # the boxes with 15 % or more
+    assert figure.axes[1].texts[0].get_text() == "60 % box 2"
+
+
+def test_a_grid_that_is_no_square_is_one():
+    cells = attention.grid(2, 3)
+    assert cells[4].tolist() == pytest.approx([1 / 3, 0.5, 2 / 3, 1])
+    assert attention.grid_shape(cells) == (2, 3) and attention.grid_shape(cells[:5]) is None
+    assert attention.attention_map(np.arange(6), cells).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert attention.grid_shape(cells[[0, 0]]) is None
+
+
+def test_rows_after_the_last_word_are_left_out_and_odd_words_fit():
+    words = ["$x$", "w" * 300, "<eos>"]
+    weights = torch.full((9, 4), 0.25)
+    figure = plots.attention_maps(
+        torch.zeros(3, 8, 10, dtype=torch.uint8), words, weights, columns=3
+    )
+    figure.draw_without_rendering()
+    titles = [axes.title for axes in figure.axes if axes.get_title("center")]
+    assert len(titles) == 3 and all(len(one.get_text()) < 20 for one in titles)
+
+
+@pytest.mark.parametrize(
+    "words, weights, boxes, told",
+    [
+        (["a", "b"], [[1.0]], None, "2 words and weights of shape"),
+        ([], [[1.0]], None, "0 words"),
+        (["a"], [0.5, 0.5], None, "give a row of weights for each word"),
+        (["a"], [[0.5, 0.5]], None, "2 places are no square grid: give boxes"),
+        (["a"], [[0.5, 0.5]], [[0, 0, 1, 1]], r"2 places need \(2, 4\)"),
+    ],
+)
+def test_weights_that_fit_nothing_are_refused(words, weights, boxes, told):
+    for show in (plots.attention_alt, lambda *a: plots.attention_maps(np.zeros((4, 4, 3)), *a)):
+        with pytest.raises(CourseError, match=told):
+            show(words, weights, boxes)

@@ -85,6 +85,17 @@ HOW = {
         RUN, r'"Bleu_4": .*"beam": 3'
     ),
     "coursekit caption runs/photos holiday.jpg": How(RUN, "holiday.jpg: ", before=take_photo),
+    "coursekit data compare": How(RUN, "conceptual"),
+    "coursekit train show-attend-and-tell --data flickr8k --root data/flickr8k "
+    "--out runs/attention": How(RUN, "CIDEr", "runs/attention/captioner.pt"),
+    "coursekit evaluate runs/attention --data flickr8k --root data/flickr8k --compare": How(
+        RUN, "Show, Attend and Tell, soft"
+    ),
+    "coursekit gallery runs/photos runs/attention --data flickr8k --root data/flickr8k "
+    "--out gallery.html": How(RUN, "written: gallery.html", "gallery.html"),
+    "coursekit crossvalidate show-and-tell --folds 10 --out runs/folds": How(
+        RUN, "95 % of the mean", "runs/folds/fold_10/scores.json"
+    ),
 }
 
 

@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import asdict
+from itertools import product
 
 import pytest
 import torch
 
-from coursekit import datasets, recipes
+from coursekit import captioner, datasets, recipes
 from coursekit.cli import main
+from coursekit.cli import models as cli_models
 from coursekit.errors import CourseError
-from coursekit.recipes import FILE, RECIPES, Captioner, load_captioner, recipe_for
+from coursekit.recipes import FILE, MODELS, PHOTOS, RECIPES, Captioner, load_captioner, recipe_for
 from coursekit.sizes import SIZES
 
 
@@ -57,6 +59,49 @@ def test_every_way_trains(fine_tune, image_as):
     assert all(moved) if fine_tune else not any(moved)
 
 
+def test_a_captioner_that_attends(tmp_path):
+    found, _ = recipes.train_captioner(
+        "show-attend-and-tell", "scenes", "smoke", out=tmp_path, quiet=True, pictures=32, epochs=1
+    )
+    data = datasets.load("scenes", "dev", count=3)
+    memory = found.memory(data.images(range(3)))
+    again = load_captioner(tmp_path)
+    captions, scores = again.decode(memory, "greedy")
+    assert captions == found.caption_memory(memory, beam=1) and len(scores) == 3
+    weights = again.look(memory, captions)
+    assert weights.shape == (3, max(len(c.split()) for c in captions) + 1, 16)
+    assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:2]), atol=1e-5)
+
+
+def test_show_and_tell_does_not_look(trained):
+    assert trained[1].look(torch.zeros(1, 16, 256), ["a cat"]) is None
+
+
+@pytest.mark.parametrize("way", captioner.WAYS)
+def test_every_way_to_decode(trained, way):
+    memory = torch.randn(3, 16, 256, generator=torch.Generator().manual_seed(0)).relu()
+    captions, scores = trained[1].decode(memory, way)
+    assert len(captions) == len(scores) == 3 and max(scores) < 0
+    assert (captions, scores) == trained[1].decode(memory, way)
+
+
+def test_an_unknown_way_to_decode(trained):
+    with pytest.raises(CourseError, match="no way 'luck'"):
+        trained[1].decode(torch.zeros(1, 16, 256), "luck")
+
+
+def test_unfreezing_moves_the_encoder_at_the_end(tmp_path):
+    small = dict(encoder="resnet18", weights=None, image_size=32, pictures=16, epochs=1)
+    frozen, last = (
+        recipes.train_captioner("show-and-tell", "scenes", "smoke", out=tmp_path / name, quiet=True,
+                                encoder_train=None, unfreeze=epochs, **small)
+        for name, epochs in (("frozen", 0), ("unfrozen", 1))
+    )  # fmt: skip
+    before, after = (c.encoder.backbone.conv1.weight for c, _ in (frozen, last))
+    assert not before.requires_grad and after.requires_grad and not before.equal(after)
+    assert load_captioner(tmp_path / "unfrozen").encoder.backbone.conv1.weight.equal(after)
+
+
 def test_fine_tuning_moves_the_encoder_and_freezing_does_not():
     for fine_tune in (True, False):
         torch.manual_seed(0)
@@ -82,19 +127,58 @@ def test_an_epoch_of_batches(fine_tune):
     assert lesson.batches(5) == lesson.batches(5) != lesson.batches(6)
 
 
-def test_a_torchvision_encoder_is_named_not_stored(tmp_path):
-    torch.manual_seed(0)
+def test_an_encoder_is_stored_where_its_name_does_not_give_it(tmp_path):
     data = datasets.load("scenes", "train", count=4)
-    recipe = recipe_for("scenes", "smoke", encoder="resnet18", weights=None, image_size=32)
-    Captioner(recipe, _words(data)).save(tmp_path / FILE)
+    changes = dict(encoder="resnet18", weights=None, image_size=32, encoder_train=None, project=9)
+    made = Captioner(recipe_for("scenes", "smoke", **changes), _words(data))
+    made.save(tmp_path / FILE)
+    again = load_captioner(tmp_path)
+    assert all(a.equal(b) for a, b in zip(made.parameters(), again.parameters(), strict=True))
+    made.encoder.named = True  # as with weights that can be had by their name
+    made.save(tmp_path / FILE)
     saved = torch.load(tmp_path / FILE, weights_only=True)["weights"]
-    assert saved and not any(name.startswith("encoder.") for name in saved)
-    assert load_captioner(tmp_path).decoder.head.weight.equal(saved["decoder.head.weight"])
+    stored = {name for name in saved if name.startswith("encoder.")}
+    assert stored == {"encoder.projection.weight", "encoder.projection.bias"}
+
+
+@pytest.mark.parametrize(
+    "changes, places",
+    [
+        (dict(embeddings="parts"), 5),
+        (dict(embeddings="layers"), 3),
+        (dict(embeddings="parts", project=9), 5),
+        (dict(encoder="fasterrcnn_resnet50_fpn", embeddings="objects", weights=None), 10),
+    ],
+)
+def test_a_captioner_on_every_kind_of_embeddings(changes, places):
+    if "encoder" in changes:
+        changes |= dict(image_size=64)
+    found, _ = recipes.train_captioner(
+        "show-attend-and-tell", "scenes", "smoke", quiet=True, pictures=16, epochs=1, **changes
+    )
+    memory = found.memory(datasets.load("scenes", "dev", count=2).images(range(2)))
+    assert memory.shape[:2] == (2, places) and len(found.caption_memory(memory)) == 2
+
+
+def test_a_linear_layer_learns_behind_a_frozen_encoder():
+    changes = dict(encoder="resnet18", weights=None, image_size=32, encoder_train=None, project=9)
+    found, _ = recipes.train_captioner(
+        "show-attend-and-tell", "scenes", "smoke", quiet=True, pictures=16, epochs=1, **changes
+    )
+    moved = {name for name, p in found.encoder.named_parameters() if p.requires_grad}
+    assert moved == {"projection.weight", "projection.bias"}
+    data = datasets.load("scenes", "dev", count=3)
+    memory = recipes.features_of(found, data)
+    assert torch.allclose(memory, found.memory(data.images(range(3))), atol=2e-2)  # kept as float16
+    assert memory.shape[-1] == 9
 
 
 def test_every_data_set_has_every_size():
-    assert {size for _, size in RECIPES} == set(SIZES)
-    assert len(RECIPES) == len(SIZES) * len(datasets.NAMES)
+    assert {*RECIPES, *PHOTOS} == set(product(datasets.NAMES, SIZES))
+
+
+def test_the_command_line_knows_every_model():
+    assert set(cli_models.MODELS) == set(captioner.MODELS) == set(MODELS)
 
 
 def test_recipe_changes():
@@ -160,7 +244,7 @@ def test_bad_input_is_one_sentence_and_code_2(trained, capsys, tmp_path):
         (("evaluate", tmp_path / "none.pt"), "no checkpoint"),
         (("evaluate", bad(tmp_path, "cut.pt", checkpoint[:900])), "cut short"),
         (("evaluate", bad(tmp_path, "text.pt", b"hello")), "cut short"),
-        (("evaluate", trained[0] / "training.pt"), "holds no show-and-tell captioner"),
+        (("evaluate", trained[0] / "training.pt"), "holds no captioner"),
         (("evaluate", trained[0], "--split", "exam"), "no split 'exam'"),
         (("evaluate", trained[0], "--count", 0), "count"),
         (("evaluate", trained[0], "--count", 4, "--beam", 0), "at least one hypothesis"),

@@ -11,8 +11,13 @@ class CaptionSet:
     """Pictures with several captions each.
 
     `name` and `split` say what it is, `names[i]` identifies picture i, and `captions[i]` is the
-    list of its captions.  A subclass fills these and gives `image(i)`.
+    list of its captions.  A subclass fills these and gives `image(i)`; if it has more lists that run
+    along the pictures, it adds their names to `ALONG`, so that they are cut and joined with the rest,
+    and to `SAME` what must be equal for two sets to be joined.
     """
+
+    ALONG = ("names", "captions")
+    SAME = ("name",)
 
     def __init__(self, name, split, names, captions):
         if len(names) != len(captions):
@@ -52,11 +57,55 @@ class CaptionSet:
                 f"{count} pictures of {self.name}/{self.split} were asked for; "
                 f"choose a count from 1 to {len(self)}."
             )
+        return self.pick(range(count))
+
+    def pick(self, indices):
+        """The pictures at `indices` (any iterable of ints), in that order, as a set of the same kind.
+
+        An index may come twice.  Raises CourseError if there is none, or one outside 0..len - 1.
+        """
+        indices = [int(index) for index in indices]
+        wrong = [index for index in indices if not 0 <= index < len(self)]
+        if wrong or not indices:
+            asked = f"picture {wrong[0]}" if wrong else "no picture"
+            raise CourseError(
+                f"{asked} of {self.name}/{self.split} was asked for; "
+                f"choose indices from 0 to {len(self) - 1}."
+            )
         part = copy.copy(self)
-        part._keep(count)
+        for name in self.ALONG:
+            whole = getattr(self, name)
+            setattr(part, name, [whole[index] for index in indices])
         return part
 
-    def _keep(self, count):
-        """Cuts every list that runs along the pictures; a subclass with more lists adds them."""
-        self.names = self.names[:count]
-        self.captions = self.captions[:count]
+
+def join(sets):
+    """Several sets of one kind, such as train and dev, as one; its split is "train+dev".
+
+    Raises CourseError if they are of different kinds or read from different places, or none is given.
+    """
+    sets = list(sets)
+    if not sets:
+        raise CourseError("There is no set to join; give at least one.")
+    first = sets[0]
+    for other in sets[1:]:
+        _check_alike(first, other)
+    whole = copy.copy(first)
+    whole.split = "+".join(each.split for each in sets)
+    for name in first.ALONG:
+        setattr(whole, name, [item for each in sets for item in getattr(each, name)])
+    return whole
+
+
+def _check_alike(first, other):
+    if type(first) is not type(other):
+        raise CourseError(
+            f"{first.name} and {other.name} are sets of different kinds; join sets of one kind."
+        )
+    for name in first.SAME:
+        ours, theirs = getattr(first, name), getattr(other, name)
+        if ours != theirs:
+            raise CourseError(
+                f"{first.name}/{first.split} and {other.name}/{other.split} differ in {name} "
+                f"({ours} and {theirs}); load both with the same."
+            )

@@ -22,49 +22,67 @@ TOKENS = "Flickr8k.token.txt"
 SPLITS = {split: f"Flickr_8k.{split}Images.txt" for split in ("train", "dev", "test")}
 ARCHIVES = {PHOTOS: "Flickr8k_Dataset.zip", TOKENS: "Flickr8k_text.zip"}
 FETCH = "python data_scripts/flickr8k.py"
+# What Pillow raises for a file that is no image, is cut off, or claims more pixels than it may
+BROKEN_IMAGE = (
+    UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError,
+)  # fmt: skip
 
 
-class Flickr8k(CaptionSet):
-    """One split of Flickr8k; photos are read when asked for and squeezed to a square.
+class Photos(CaptionSet):
+    """Photos that lie as files in `folder` under their names, with captions by people.
 
-    `image(i)` is uint8 (3, image_size, image_size).  Captions of photos outside the split are
-    ignored, as the official list names some that were never published.  Raises CourseError for a
-    folder that is not in the official layout, a photo or caption that is missing, an empty caption,
-    or a file that is not what its name says.
+    Photos are read when asked for and squeezed to a square: `image(i)` is uint8
+    (3, image_size, image_size).
+    """
+
+    SAME = (*CaptionSet.SAME, "folder", "image_size")
+
+    def __init__(self, name, split, folder, names, captions, image_size=128):
+        super().__init__(name, split, names, captions)
+        self.folder = Path(folder)
+        self.image_size = image_size
+
+    def image(self, index):
+        """Photo `index` as uint8 (3, image_size, image_size)."""
+        return read_image(self.folder / self.names[index], self.image_size)
+
+
+class Flickr8k(Photos):
+    """One split of Flickr8k.
+
+    Captions of photos outside the split are ignored, as the official list names some that were never
+    published.  Raises CourseError for a folder that is not in the official layout, a photo or caption
+    that is missing, an empty caption, or a file that is not what its name says.
     """
 
     def __init__(self, split, root, image_size=128):
         if split not in SPLITS:
             raise CourseError(f"Flickr8k has no split {split!r}; choose train, dev or test.")
         self.root = Path(root)
-        self.image_size = image_size
         names = read_split(_find(self.root, SPLITS[split]))
         captions = read_captions(_find(self.root, TOKENS), names)
-        _check_photos(_find(self.root, PHOTOS), names)
-        super().__init__("flickr8k", split, names, captions)
-
-    def image(self, index):
-        """Photo `index` as uint8 (3, image_size, image_size)."""
-        path = self.root / PHOTOS / self.names[index]
-        return read_image(path, self.image_size)
+        photos = _find(self.root, PHOTOS)
+        check_photos(photos, names, FETCH)
+        super().__init__("flickr8k", split, photos, names, captions, image_size)
 
 
-def read_image(path, image_size=None):
-    """Reads any image file as uint8 (3, H, W), squeezed to a square of `image_size` if given.
+def read_image(file, image_size=None, name=None):
+    """Reads an image as uint8 (3, H, W), squeezed to a square of `image_size` if given.
 
-    Raises CourseError if the file is missing, cut off, or not an image.
+    `file` is a path or an open file, which is then called `name` in errors.  Raises CourseError if
+    the file is missing, cut off, or not an image.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(file) as picture:
             if image_size:
                 # A JPEG decodes at half, quarter or eighth size in a fraction of the time
                 picture.draft("RGB", (image_size, image_size))
             picture = picture.convert("RGB")
     except FileNotFoundError as error:
-        raise CourseError(f"There is no image {path}; check the name.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise CourseError(f"There is no image {name or file}; check the name.") from error
+    except BROKEN_IMAGE as error:
         raise CourseError(
-            f"{path} is not an image that can be read, or is cut off; replace or remove it."
+            f"{name or file} is not an image that can be read, or is cut off; replace or remove it."
         ) from error
     if image_size and picture.size != (image_size, image_size):
         picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
@@ -118,12 +136,13 @@ def _not_empty(caption, path, number):
     return caption
 
 
-def _check_photos(folder, names):
+def check_photos(folder, names, fetch):
+    """Raises CourseError if `folder` lacks one of the photos `names`; `fetch` is what brings them."""
     present = set(os.listdir(folder))
     missing = [name for name in names if name not in present]
     if missing:
         raise CourseError(
-            f"{folder} lacks {_several(missing)}; unpack the photos again with {FETCH}."
+            f"{folder} lacks {_several(missing)}; unpack the photos again with {fetch}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Fetching a large file so that it survives bad lines, and unpacking it so that nothing escapes."""
+"""Fetching a large file so that it survives bad lines."""
 
 import hashlib
 import http.client
@@ -7,13 +7,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from tqdm import tqdm
 
-from coursekit.errors import CourseError, writing
+from coursekit.errors import CourseError
 
 CHUNK = 1 << 18  # bytes read at once
 # The line or the server failed; OSError covers URLError, timeouts and resets
@@ -85,10 +83,11 @@ def _fetch(url, part, checksum, tries, timeout, pause, progress):
         try:
             _fetch_once(url, part, checksum, timeout, progress)
         except urllib.error.HTTPError as error:
-            reason = f"the server says {error.code} {error.reason}"
+            # urllib puts several lines into the reason of a redirect that leads nowhere
+            reason = f"the server says {error.code} {' '.join(str(error.reason).split())}"
             if error.code == 416:  # the server's file is not longer than what is here
                 part.unlink(missing_ok=True)
-            elif 400 <= error.code < 500 and error.code not in (408, 429):
+            elif 300 <= error.code < 500 and error.code not in (408, 429):
                 break
         except LINE_ERRORS as error:
             reason = f"the line failed: {getattr(error, 'reason', None) or error}"
@@ -109,15 +108,19 @@ def _fetch_once(url, part, checksum, timeout, progress):
     with urllib.request.urlopen(request, timeout=timeout) as answer:
         start, total = _what_comes(answer, start)
         _append(answer, part, start, total, progress)
-    if total is not None and part.stat().st_size < total:
-        raise OSError(f"it broke off after {part.stat().st_size} of {total} bytes")
+    arrived = part.stat().st_size
+    if total is not None and arrived < total:
+        raise OSError(f"it broke off after {arrived} of {total} bytes")
+    if total is not None and arrived > total:
+        part.unlink()
+        raise OSError(f"{arrived} bytes came where it announced {total}")
 
 
 def _what_comes(answer, start):
     """(first byte, size of the whole file or None) of an answer to a request for bytes `start`-."""
     length = answer.headers.get("Content-Length")
     if answer.status != 206:
-        return 0, int(length) if length else None
+        return 0, int(length) if length and length.isdigit() else None
     first, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     if first.partition("-")[0] != str(start):
         raise _Refused("it sends another part of the file than was asked for")
@@ -152,54 +155,3 @@ def _store(file, chunk):
         raise CourseError(
             f"{file.name} cannot be written ({error.strerror}); make room and run this again."
         ) from error
-
-
-def unpack(archive, folder, progress=True):
-    """Unpacks a zip into `folder`, file by file; returns how many files it holds.
-
-    A file that is there with the right size is kept, so that a killed run goes on.  Raises
-    CourseError, before anything is written, for an archive that is cut off, not a zip, or has a
-    member that would land outside `folder`; and when a member is damaged.
-    """
-    archive, folder = Path(archive), Path(folder)
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            members = [each for each in bundle.infolist() if _wanted(each)]
-            for member in members:
-                _check_inside(member, archive)
-            bar = tqdm(
-                members, desc=archive.name, unit="file", leave=False, file=sys.stdout,
-                disable=not progress, mininterval=0.5,
-            )  # fmt: skip
-            for member in bar:
-                _unpack_one(bundle, member, folder / member.filename)
-    except FileNotFoundError as error:
-        raise CourseError(f"There is no archive {archive}; check the name.") from error
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
-        raise CourseError(
-            f"{archive} is not a whole zip archive ({error}); delete it and fetch it again."
-        ) from error
-    return len(members)
-
-
-def _wanted(member):
-    return not member.is_dir() and not member.filename.startswith("__MACOSX/")
-
-
-def _check_inside(member, archive):
-    name = member.filename.replace("\\", "/")
-    link = (member.external_attr >> 16) & 0o170000 == 0o120000
-    absolute = PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive
-    if link or absolute or ".." in name.split("/"):
-        raise CourseError(
-            f"{archive} holds {member.filename!r}, which would be written outside the folder; "
-            "do not use this archive."
-        )
-
-
-def _unpack_one(bundle, member, path):
-    if path.is_file() and path.stat().st_size == member.file_size:
-        return
-    with writing(path) as temporary, bundle.open(member) as source, open(temporary, "wb") as target:
-        while chunk := source.read(CHUNK):
-            _store(target, chunk)

@@ -185,6 +185,8 @@ class Scenes(CaptionSet):
     The pictures of `unseen` hold colour-thing pairs that no other split has.
     """
 
+    ALONG = (*CaptionSet.ALONG, "scenes")
+
     def __init__(self, split="train", count=None, seed=0):
         if split not in SPLITS:
             raise CourseError(f"Scenes have no split '{split}': choose one of {', '.join(SPLITS)}.")
@@ -199,10 +201,6 @@ class Scenes(CaptionSet):
     def image(self, i):
         """Picture i: uint8 (3, 64, 64)."""
         return torch.from_numpy(draw(self.scenes[i]).transpose(2, 0, 1).copy())
-
-    def _keep(self, count):
-        super()._keep(count)
-        self.scenes = self.scenes[:count]
 
     def facts(self):
         """What a caption of each picture may claim: a list of sets, in the order of the pictures."""

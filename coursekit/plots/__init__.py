@@ -1,5 +1,6 @@
 """Figures in the house style: charts of what was measured, diagrams of how a model runs."""
 
+from coursekit.plots.attention import attention_alt, attention_maps
 from coursekit.plots.charts import (
     BLACK,
     BLUE,
@@ -31,6 +32,8 @@ __all__ = [
     "PINK",
     "RED",
     "SKY",
+    "attention_alt",
+    "attention_maps",
     "bars",
     "heat",
     "lines",

@@ -1,0 +1,191 @@
+"""The captioner itself: an eye that leaves memory, a step model that tells of it, and the words."""
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from coursekit import decoding
+from coursekit.errors import CourseError, writing
+from coursekit.models.attention import ShowAttendAndTell, attention_loss
+from coursekit.models.encoders import SHIPPED
+from coursekit.models.lstm import ShowAndTell, caption_loss
+from coursekit.models.sources import make_encoder
+from coursekit.text import pad, tokenizer_from_dict
+from coursekit.training import TrainSettings, load_checkpoint
+
+MODELS = ("show-and-tell", "show-attend-and-tell")
+FILE = "captioner.pt"
+# Ways to choose the words, all of one shape: (model, memory, bos_id, eos_id) → token lists, scores
+WAYS = {
+    "greedy": decoding.greedy,
+    "beam 3": partial(decoding.beam_search, beam=3),
+    "beam 10": partial(decoding.beam_search, beam=10),
+    "beam 5, length penalty 1": partial(decoding.beam_search, beam=5, length_penalty=1.0),
+    "temperature 0.7": partial(decoding.sample, temperature=0.7),
+    "top-k 10": partial(decoding.sample, top_k=10),
+    "nucleus 0.9": partial(decoding.sample, top_p=0.9),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a captioner is made of.
+
+    `encoder` is "small_cnn", first trained as `encoder_train` says to name the facts of `encoder_pictures` other
+    scenes, or a torchvision name with its `weights`. `embeddings` says what it leaves of a picture, and `project` puts
+    a linear layer behind it (see models.sources.make_encoder). A frozen encoder sees each picture once and batches are made of captions of like length; with
+    `fine_tune` it learns on, and `captions_per_picture` captions of a picture share one pass of it.
+    `unfreeze` epochs at the end train a frozen encoder too, at a tenth of the rate.
+    `image_as` belongs to show-and-tell; `attention`, `attention_dim` and `balance` to show-attend-and-tell.
+    `pictures` and `eval_pictures` limit the training and the other sets.
+    """
+
+    model: str = "show-and-tell"
+    encoder: str = "small_cnn"
+    weights: str | None = "DEFAULT"
+    image_size: int = 224
+    embeddings: str = "grid"
+    project: int | None = None
+    fine_tune: bool = False
+    unfreeze: int = 0
+    encoder_pictures: int = 0
+    encoder_train: TrainSettings | None = None
+    pictures: int | None = None
+    eval_pictures: int | None = None
+    captions_per_picture: int = 2
+    min_count: int = 1
+    embed_dim: int = 128
+    hidden_dim: int = 256
+    image_as: str = "input"
+    attention: str = "soft"
+    attention_dim: int = 256
+    balance: float = 0.1
+    dropout: float = 0.2
+    beam: int = 3
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+
+class Captioner(nn.Module):
+    """An encoder, a decoder that is a step model, and the words they speak."""
+
+    def __init__(self, recipe, tokenizer):
+        super().__init__()
+        self.recipe, self.tokenizer = recipe, tokenizer
+        self.encoder = _encoder(recipe)
+        self.decoder = _decoder(recipe, len(tokenizer), self.encoder.dim)
+
+    def unfreeze(self):
+        """From now on the encoder learns too."""
+        self.recipe = replace(self.recipe, fine_tune=True)
+        self.encoder.unfreeze()
+
+    @torch.no_grad()
+    def memory(self, images, batch_size=64):
+        """uint8 images (B, 3, H, W) → memory (B, N, D), in evaluation mode."""
+        self.eval()
+        device = next(self.parameters()).device
+        return torch.cat([self.encoder(part.to(device)) for part in images.split(batch_size)])
+
+    def loss(self, memory, tokens):
+        """What training lowers: nats a token, and what the decoder's attention adds. tokens (B, T), bos first."""
+        if self.recipe.model == "show-and-tell":
+            return caption_loss(self.decoder, memory, tokens, self.tokenizer.pad_id)
+        recipe = self.recipe
+        return attention_loss(self.decoder, memory, tokens, self.tokenizer.pad_id, recipe.balance)
+
+    def caption(self, images, beam=None):
+        """Captions of uint8 images (B, 3, H, W), by beam search (1: greedy)."""
+        return self.caption_memory(self.memory(images), beam)
+
+    def caption_memory(self, memory, beam=None, batch_size=100):
+        """Captions of memory (B, N, D), by beam search."""
+        beam = self.recipe.beam if beam is None else beam
+        return self._search(memory, partial(decoding.beam_search, beam=beam), batch_size)[0]
+
+    def decode(self, memory, way, seed=0):
+        """Captions of memory (B, N, D) in one of WAYS, and their log-probabilities. `seed` is for those that draw."""
+        if way not in WAYS:
+            raise CourseError(f"There is no way '{way}' to decode: choose {', '.join(WAYS)}.")
+        search = WAYS[way]
+        if getattr(search, "func", None) is decoding.sample:
+            search = partial(search, generator=torch.Generator(memory.device).manual_seed(seed))
+        return self._search(memory, search)
+
+    def _search(self, memory, search, batch_size=100):
+        self.eval()
+        tok, device = self.tokenizer, next(self.parameters()).device
+        captions, scores = [], []
+        for part in memory.split(batch_size):
+            tokens, own = search(self.decoder, part.to(device), tok.bos_id, tok.eos_id)
+            captions += map(tok.decode, tokens)
+            scores += own
+        return captions, scores
+
+    def look(self, memory, captions):
+        """Where it looked for each word of captions and for their end: weights (B, T, N), T words of the longest and 1.
+
+        None for a model without attention.
+        """
+        if not hasattr(self.decoder, "look"):
+            return None
+        self.eval()
+        tokens, _ = pad([self.tokenizer.with_ends(c)[:-1] for c in captions], self.tokenizer.pad_id)
+        device = next(self.parameters()).device
+        return self.decoder.look(memory.to(device), tokens.to(device)).cpu()
+
+    def save(self, path):
+        """Writes recipe, words and trained weights; an encoder that its name gives again is not stored."""
+        weights = {f"encoder.{name}": each for name, each in self.encoder.own_state().items()}
+        weights |= {f"decoder.{name}": each for name, each in self.decoder.state_dict().items()}
+        saved = {
+            "model": self.recipe.model,
+            "recipe": asdict(self.recipe),
+            "tokenizer": self.tokenizer.to_dict(),
+            "weights": weights,
+        }
+        with writing(path) as temporary:
+            torch.save(saved, temporary)
+
+
+def load_captioner(path):
+    """The captioner saved at `path` (or in the folder `path`), on the CPU, ready to caption.
+
+    Raises CourseError if there is none, or if the file holds something else.
+    """
+    path = Path(path)
+    path = path / FILE if path.is_dir() else path
+    saved = load_checkpoint(path)
+    if saved.get("model") not in MODELS:
+        raise CourseError(f"{path} holds no captioner: give a {FILE} that `coursekit train` wrote.")
+    captioner = Captioner(_recipe(saved["recipe"]), tokenizer_from_dict(saved["tokenizer"]))
+    captioner.load_state_dict(saved["weights"], strict=not captioner.encoder.named)
+    return captioner.eval()
+
+
+def shipped_captioner():
+    """The captioner of scenes that comes with the course: recipe scenes at size cpu, seed 0."""
+    return load_captioner(SHIPPED)
+
+
+def _recipe(saved):
+    loops = {k: TrainSettings(**saved[k]) for k in ("train", "encoder_train") if saved[k]}
+    return Recipe(**saved | loops)
+
+
+def _encoder(recipe):
+    # What is trained here begins at random
+    weights = None if recipe.encoder_train and recipe.encoder == "small_cnn" else recipe.weights
+    shape = (recipe.image_size, recipe.embeddings, recipe.project)
+    return make_encoder(recipe.encoder, weights, recipe.fine_tune, *shape)
+
+
+def _decoder(recipe, vocab_size, memory_dim):
+    sizes = (vocab_size, memory_dim, recipe.embed_dim, recipe.hidden_dim)
+    if recipe.model == "show-and-tell":
+        return ShowAndTell(*sizes, recipe.image_as, recipe.dropout)
+    if recipe.model == "show-attend-and-tell":
+        return ShowAttendAndTell(*sizes, recipe.attention_dim, recipe.attention, recipe.dropout)
+    raise CourseError(f"There is no model '{recipe.model}': choose one of {', '.join(MODELS)}.")

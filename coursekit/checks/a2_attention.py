@@ -1,0 +1,279 @@
+"""The checks of assignment a2 about attention: one additive step, and whether a decoder is causal."""
+
+import numpy as np
+import torch
+
+from coursekit.checks.a1_training import numbers
+from coursekit.checks.core import Wrong, as_array, exercise, expect_close, expect_shape
+
+# --- 8 one step of additive attention -----------------------------------------------------------
+SIZES = dict(B=3, N=5, D=4, H=6, A=7)
+REAL = [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 1, 1, 0]]
+WEIGHTS = [
+    [0.624530, 0.006533, 0.318001, 0.029506, 0.021431],
+    [0.307205, 0.241425, 0.451369, 0.0, 0.0],
+    [0.279429, 0.0, 0.332844, 0.387726, 0.0],
+]
+CONTEXT = [
+    [0.037917, 1.308112, -0.249238, 0.581044],
+    [-1.169053, 0.709277, 1.114602, -0.787605],
+    [1.239052, -1.244198, 1.131422, -0.898507],
+]
+# The weights of the first picture, as they come out with a mistake
+FIRST_LIKELY = [
+    ([0.7688, 0.0000, 0.1872, 0.0439, 0.0001], "the tanh is missing"),
+    ([0.4027, 0.0704, 0.2801, 0.1473, 0.0994], "a sigmoid stands where the tanh belongs"),
+    ([0.3319, 0.0136, 0.3402, 0.2903, 0.0240], "a ReLU stands where the tanh belongs"),
+    ([0.7508, 0.0082, 0.1916, 0.0152, 0.0342], "the bias is not added"),
+    ([0.4348, 0.0021, 0.4693, 0.0885, 0.0053], "W_h h is not added"),
+    ([0.2758, 0.0024, 0.6568, 0.0547, 0.0104], "it is the tanh of the sum, not a sum of two"),
+    ([0.3010, 0.0414, 0.3010, 0.3010, 0.0556], "v comes after the tanh"),
+    ([0.1693, 0.1420, 0.0005, 0.0027, 0.6855], "v is not used"),
+    ([0.3924, 0.0700, 0.3041, 0.1238, 0.1097], "divided by the root of A, as dot products are; additive attention is not"),
+    ([0.0067, 0.6422, 0.0132, 0.1422, 0.1958], "the sign of the energies is turned round"),
+    ([0.0015, 0.2247, 0.0000, 0.0000, 0.7737], "multiplied; the energy adds W_m a and W_h h"),
+]  # fmt: skip
+NAMES = ["memory", "h", "weight_memory", "weight_hidden", "bias", "v"]
+
+
+def parts(B, N, D, H, A, key):
+    """memory (B, N, D), h (B, H), weight_memory (A, D), weight_hidden (A, H), bias (A,), v (A,)."""
+    shapes = [(B, N, D), (B, H), (A, D), (A, H), (A,), (A,)]
+    scales = [1.5, 1.5, 1.0, 1.0, 1.0, 2.0]
+    return [
+        numbers(*s, key=key + i, scale=c)
+        for i, (s, c) in enumerate(zip(shapes, scales, strict=True))
+    ]
+
+
+@exercise("attend")
+def attend(answer, sizes=SIZES, key=6.0, real=REAL, weights=WEIGHTS, context=CONTEXT):
+    """answer(memory, h, weight_memory, weight_hidden, bias, v, real) -> context (B, D), weights (B, N)."""
+    given, real = parts(**sizes, key=key), torch.tensor(real, dtype=torch.bool)
+    B, N, D = given[0].shape
+    before = [part.clone() for part in given]
+    got = answer(*given, real.clone())
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        told = "None" if got is None else f"a {type(got).__name__}"
+        raise Wrong("two results, context and weights", told, "return context, weights")
+    for name, now, then in zip(NAMES, given, before, strict=True):
+        if not torch.equal(now, then):
+            raise Wrong(
+                f"the given {name} is left as it was",
+                f"{name} was changed",
+                "no operation in place",
+            )
+    if np.shape(got[0]) == (B, N) and np.shape(got[1]) == (B, D):
+        raise Wrong(
+            "the context first, then the weights",
+            "the weights first",
+            "the two results are exchanged",
+        )
+    looked = expect_shape(got[1], (B, N), "the weights", "one weight for each of the N places")
+    _is_a_share(looked, real)
+    near = [why for first, why in FIRST_LIKELY if _near(looked[0], first)]
+    expect_close(looked, weights, "the weights", 1e-4, near[0] if near else None)
+    _right_context(got[0], context, looked, before[0])
+    _gradients(answer, before, real)
+
+
+def _near(got, expected):
+    return np.shape(got) == np.shape(expected) and bool(np.allclose(got, expected, atol=2e-4))
+
+
+def _is_a_share(weights, real):
+    """Weights are shares of 1 among the real places of each picture."""
+    sums = weights.sum(-1)
+    if not np.isfinite(weights).all():
+        raise Wrong(
+            "weights without nan or inf",
+            "nan or inf",
+            "0 / 0, or a softmax over places that are all -inf",
+        )
+    if np.abs(sums - 1).max() > 1e-4:
+        why = "softmax over the N places, after the places that are not real got -inf"
+        if weights.shape[0] > 1 and np.abs(weights.sum(0) - 1).max() < 1e-4:
+            why = "the weights of each place sum to 1 over the batch: the softmax goes over the N places"
+        raise Wrong(
+            "weights of each picture that sum to 1", f"{sums[np.abs(sums - 1).argmax()]:.4f}", why
+        )
+    outside = np.where(real.numpy(), 0, weights)
+    if np.abs(outside).max() > 1e-6:
+        why = (
+            "real is True where a place exists: give the others the energy -inf before the softmax"
+        )
+        some = ~real.numpy().all(1)
+        if np.abs(np.where(real.numpy(), weights, 0)[some]).max() < 1e-6:
+            why = "the mask is turned round: real is True where a place exists"
+        raise Wrong("weight 0 where real is False", f"{np.abs(outside).max():.4f}", why)
+
+
+def _right_context(got, context, weights, memory):
+    B, _, D = memory.shape
+    array = expect_shape(
+        got,
+        (B, D),
+        "the context",
+        "a sum over the N places leaves one vector (D,) for each picture",
+    )
+    memory = memory.numpy()
+    mistakes = [
+        (memory.mean(1), "the mean of the memory: weigh every place"),
+        (
+            (weights[..., None] * memory).mean(1),
+            "the mean over the places; the weights sum to 1 already, so take the sum",
+        ),
+        (
+            memory[np.arange(B), weights.argmax(1)],
+            "the place of the largest weight alone; ask for the weighted sum",
+        ),
+        (weights.mean(0) @ memory, "one set of weights for the whole batch"),
+    ]
+    expect_close(
+        array,
+        context,
+        "the context",
+        1e-4,
+        "each place of the memory times its weight, added up",
+        mistakes,
+    )
+
+
+def _gradients(answer, given, real):
+    wanting = [part.clone().requires_grad_() for part in given]
+    context, weights = answer(*wanting, real.clone())
+    for name, result in (("context", context), ("weights", weights)):
+        if not getattr(result, "requires_grad", False):
+            why = "item(), detach(), numpy() and new tensors made of numbers cut the gradient off"
+            raise Wrong(f"a {name} with a gradient", f"a {type(result).__name__} without one", why)
+    B, D = context.shape
+    (
+        (context * numbers(B, D, key=1.0)).sum()
+        + (weights * numbers(*weights.shape, key=2.0)).sum()
+    ).backward()
+    for name, part in zip(NAMES, wanting, strict=True):
+        if part.grad is None or not part.grad.abs().max() > 0:
+            why = "something cuts it off: detach(), numpy(), torch.tensor(…), or an argument that is not used"
+            raise Wrong(f"a gradient at {name}", "none", why)
+        if not part.grad.isfinite().all():
+            raise Wrong(
+                f"a gradient without nan at {name}",
+                "nan or inf",
+                "-inf before the softmax, not 0 * inf after it",
+            )
+    if _leaks(wanting[0].grad, real):
+        raise Wrong(
+            "no gradient at places that are not real",
+            "a gradient there",
+            "their energy is -inf before the softmax",
+        )
+
+
+def _leaks(grad, real):
+    outside = grad[~real]
+    return bool(outside.numel() and outside.abs().max() > 1e-6)
+
+
+# --- 9 causality --------------------------------------------------------------------------------
+class Decoder:
+    """model(memory (B, N, D), tokens (B, T)) -> logits (B, T, V), of a known kind.
+
+    `looks(t, T)` gives the places whose tokens the logits at t depend on.  `rounding` is how far
+    all tokens of the batch move all logits, as the order of sums does on a real machine.
+    """
+
+    def __init__(self, looks, V=9, key=1.0, strength=1.0, rounding=0.0, row=None):
+        self.looks, self.V, self.key, self.strength = looks, V, key, strength
+        self.rounding, self.row, self.calls = rounding, row, 0
+
+    def __call__(self, memory, tokens):
+        self.calls += 1
+        if self.calls > 5000:
+            raise Wrong("at most 5000 calls of the model", "more", "the loop never ends")
+        tokens = torch.as_tensor(tokens)
+        if (
+            tokens.dim() != 2
+            or tokens.is_floating_point()
+            or not 0 <= int(tokens.min()) <= int(tokens.max()) < self.V
+        ):
+            got = f"{tokens.dtype} of shape {tuple(tokens.shape)}, from {tokens.min()} to {tokens.max()}"
+            raise Wrong(
+                f"tokens (B, T), whole numbers from 0 to {self.V - 1}",
+                got,
+                "the next token modulo vocab_size",
+            )
+        B, T = tokens.shape
+        table = numbers(self.V, self.V, key=self.key)  # what a token adds to the logits
+        seen = table[tokens]  # (B, T, V)
+        logits = torch.as_tensor(memory).float().mean((1, 2))[:, None, None] + numbers(
+            T, self.V, key=self.key + 1
+        )
+        logits = logits.expand(B, T, self.V).clone()
+        for t in range(T):
+            for place in filter(range(T).__contains__, self.looks(t, T)):
+                gain = self.strength if place > t else 1.0
+                rows = slice(None) if self.row is None or place <= t else self.row
+                logits[rows, t] += gain * seen[rows, place] / (1 + abs(t - place))
+        return logits + self.rounding * seen.mean()
+
+
+def past(t, T):
+    return range(t + 1)
+
+
+def _leak(place, later):
+    """The past, and at one place a later one too."""
+    return lambda t, T: [*past(t, T), *([later] if t == place else [])]
+
+
+NO_FALSE_ALARM = (
+    "compare the logits before the changed token alone; at it and after it they may move"
+)
+EVERY_PLACE = "a leak at one place: change each place in turn, and compare all places before it"
+# (what it does, whether it is causal, how it is made, why a test may be wrong about it)
+DECODERS = [
+    ("reads all tokens so far", True, dict(looks=past), NO_FALSE_ALARM),
+    ("reads only the last token", True, dict(looks=lambda t, T: [t]), NO_FALSE_ALARM),
+    ("reads no token, only the picture", True, dict(looks=lambda t, T: []), None),
+    ("looks one word ahead, by a mask off by one", False, dict(looks=lambda t, T: range(t + 2)), None),
+    ("reads the caption backwards", False, dict(looks=lambda t, T: range(t, T)), None),
+    ("normalises over time, so that all tokens move all logits a little", False,
+     dict(looks=lambda t, T: range(T), strength=0.05), "a small leak is one: anything above 1e-4"),
+    ("looks from place 2 at token 3 and leaks nowhere else", False, dict(looks=_leak(2, 3)), EVERY_PLACE),
+    ("looks from place 0 at the last token alone", False, dict(looks=_leak(0, 6)), EVERY_PLACE),
+    ("looks from place 5 at the last token alone", False, dict(looks=_leak(5, 6)), EVERY_PLACE),
+    ("looks ahead in the second caption alone", False, dict(looks=_leak(1, 4), row=1), "compare all captions of the batch"),
+    ("looks ahead in the first caption alone, where <pad> stands", False, dict(looks=_leak(3, 5), row=0),
+     "the changed token must be another in every caption: 0 may stand there already"),
+    ("reads all tokens so far, with rounding", True, dict(looks=past, rounding=1e-5),
+     "differences up to 1e-4 are rounding: compare with a tolerance, not with =="),
+]  # fmt: skip
+
+
+@exercise("is_causal")
+def is_causal(answer, decoders=None, tokens=None, key=1.0):
+    """answer(model, memory (B, N, D), tokens (B, T), vocab_size) -> whether no logits depend on a later token."""
+    tokens = torch.tensor(TOKENS if tokens is None else tokens)
+    for name, causal, options, likely in decoders or DECODERS:
+        model = Decoder(**options, key=key)
+        given = [numbers(len(tokens), 3, 2, key=key), tokens.clone()]
+        got = _yes_or_no(answer(model, *given, model.V))
+        if not torch.equal(given[1], tokens):
+            raise Wrong("the given tokens are left as they were", "they change", "change a clone")
+        if model.calls < 2:
+            why = "ask the model again after changing later tokens, and compare what it said before"
+            raise Wrong("a model that is asked at least twice", f"{model.calls} calls", why)
+        if got != causal:
+            raise Wrong(f"{causal} for a decoder that {name}", f"{got}", likely)
+
+
+TOKENS = [[1, 5, 3, 3, 2, 0, 0], [1, 7, 0, 8, 4, 4, 2]]
+
+
+def _yes_or_no(got):
+    if got is None:
+        raise Wrong("True or False", "None", "the function does not return its result")
+    array = as_array(got, "the result") if not isinstance(got, bool) else np.asarray(got)
+    if array.shape != () or array.dtype.kind not in "bi":
+        raise Wrong("True or False", f"a {type(got).__name__}", "one answer for the whole model")
+    return bool(array)
