@@ -63,7 +63,7 @@ print(test_set, "→ memory", tuple(memory.shape))
 def tell(search, memory=memory, **options):
     """Captions of memory (B, N, D) by a decoder of the course, and their log-probabilities."""
     captions, scores = [], []
-    for part in memory.split(250):
+    for part in memory.split(100):
         found, own = search(model, part, BOS, EOS, **options)
         captions += map(tokenizer.decode, found)
         scores += own
@@ -78,9 +78,12 @@ def dice(seed=0):
 def log_probability(captions, memory=memory):
     """What the model itself thinks of given captions: B numbers, in nats."""
     tokens = pad([tokenizer.with_ends(c) for c in captions], PAD)[0].to(here.device)  # (B, T)
-    log_p = model(memory, tokens[:, :-1]).log_softmax(-1)  # (B, T-1, V)
-    each = log_p.gather(2, tokens[:, 1:, None])[..., 0]  # (B, T-1)
-    return (each * (tokens[:, 1:] != PAD)).sum(1).tolist()
+    found = []
+    for part, said in zip(memory.split(100), tokens.split(100), strict=True):
+        log_p = model(part, said[:, :-1]).log_softmax(-1)  # (b, T-1, V)
+        each = log_p.gather(2, said[:, 1:, None])[..., 0]  # (b, T-1)
+        found += (each * (said[:, 1:] != PAD)).sum(1).tolist()
+    return found
 
 
 # %% [markdown]
@@ -873,15 +876,8 @@ plots.show(
 # nothing to do with it.
 
 # %%
-kinds = [
-    "true",
-    "wrong colours",
-    "the model, beam 3",
-    "wrong picture",
-    "a poet's words",
-    "four words cut",
-    "rarer words",
-]
+kinds = ["true", "wrong colours", "the model, beam 3", "wrong picture", "a poet's words",
+         "four words cut", "rarer words"]  # fmt: skip
 mixture = [(kinds[i % len(kinds)], i) for i in range(len(test_set))]
 pool = [tricks[kind][i] for kind, i in mixture]
 dozen = range(20, 32)
@@ -914,11 +910,9 @@ def tau(scores, ratings):
 each = caption_scores(pool, test_set.captions, meteor=settings["meteor"], per_caption=True)
 own = [claims(c) for c in pool]
 metrics = {LABELS[n]: each[n] for n in ("Bleu_1", "Bleu_4", "ROUGE_L")}
-metrics |= {n: each[n] for n in ("METEOR", "CIDEr") if n in each} | {
-    "as SPICE": f1(own, told_by_references)
-}
+metrics |= {n: each[n] for n in ("METEOR", "CIDEr") if n in each}
+metrics["as SPICE"] = f1(own, told_by_references)
 real = f1([meant[kind][i] for kind, i in mixture], facts)  # F1 of what is meant and what is so
-lengths = [len(c.split()) for c in pool]
 with_you = {n: tau([s[i] for i in dozen], mine) for n, s in (metrics | {"the facts": real}).items()}
 plots.show(
     plots.bars(with_you, "Who agrees with you, on twelve captions?", "Kendall's τ with your ratings", digits=2,
@@ -954,58 +948,39 @@ for name in ("BLEU-1", "CIDEr", "as SPICE"):
 # ### The second picture that stays: metric against judgement
 
 # %%
-good = [
-    j for j, (kind, _) in enumerate(mixture) if kind in ("true", "rarer words", "the model, beam 3")
-]
+peers = ("true", "rarer words", "the model, beam 3")
+good = [j for j, (kind, _) in enumerate(mixture) if kind in peers]
 agree = {n: tau(scores, real) for n, scores in metrics.items()}
 agree_good = {n: tau([s[j] for j in good], [real[j] for j in good]) for n, s in metrics.items()}
 # Hessel et al. 2021, table 1: Flickr8k-Expert, Kendall's tau-c with the ratings of three experts
-experts = {
-    "BLEU-1": 0.323,
-    "BLEU-4": 0.308,
-    "ROUGE-L": 0.323,
-    "METEOR": 0.418,
-    "CIDEr": 0.439,
-    "SPICE": 0.449,
-}
-figure, (left, middle, right) = plots.panels(
-    1,
-    3,
-    width=9.6,
-    height=4.0,
-    width_ratios=[1.15, 1, 1],
-    title="No score that compares words ranks captions as the truth does, nor as people do",
-)
+experts = {"BLEU-1": 0.323, "BLEU-4": 0.308, "ROUGE-L": 0.323, "METEOR": 0.418, "CIDEr": 0.439,
+           "SPICE": 0.449}  # fmt: skip
+
+# %%
+title = "No score that compares words ranks captions as the truth does, nor as people do"
+shape = dict(width=9.6, height=4.0, width_ratios=[1.15, 1, 1])
+figure, (left, middle, right) = plots.panels(1, 3, title=title, **shape)
 colour_of = {"wrong colours": plots.RED, "a poet's words": plots.BLUE}
-for kind, colour in {"others": plots.GREY, **colour_of}.items():
-    at = [
-        j
-        for j, (own_kind, _) in enumerate(mixture)
-        if colour_of.get(own_kind, plots.GREY) == colour
-    ]
+of_each = [colour_of.get(kind, plots.GREY) for kind, _ in mixture]
+for name, colour in {"others": plots.GREY, **colour_of}.items():
+    at = [j for j, own_colour in enumerate(of_each) if own_colour == colour]
     points = [metrics["CIDEr"][j] for j in at], [real[j] for j in at]
-    left.scatter(*points, s=7, color=colour, label=kind, alpha=0.6)
+    left.scatter(*points, s=7, color=colour, label=name, alpha=0.6)
 left.set(xlabel="CIDEr of a caption", ylabel="F1 with the facts")
-left.set_title("CIDEr against the truth", fontsize=10)
 left.legend(fontsize=8, loc="lower right")
-for ax, rows, title in (
-    (middle, agree, "scenes: the facts"),
-    (right, experts, "photos: three experts"),
-):
+lowest = min(0, *agree.values(), *agree_good.values()) - 0.04
+for ax, rows in ((middle, agree), (right, experts)):
     drawn_bars = ax.barh(list(rows), list(rows.values()), color=plots.BLUE, height=0.6)
     ax.bar_label(drawn_bars, fmt="%.2f", padding=3, fontsize=8.5)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="Kendall's τ", xlim=(min(0, *agree.values(), *agree_good.values()) - 0.04, 0.78))
-    ax.set_title(title, fontsize=10)
-middle.plot(
-    list(agree_good.values()),
-    range(len(agree_good)),
-    "D",
-    color=plots.RED,
-    label="good captions only",
-)
+    ax.set(xlabel="Kendall's τ", xlim=(lowest, 0.78))
+middle.plot(list(agree_good.values()), range(len(agree_good)), "D", color=plots.RED,
+            label="good captions only")  # fmt: skip
 middle.legend(fontsize=8, loc="upper right")
+names_of = ("CIDEr against the truth", "scenes: the facts", "photos: three experts")
+for ax, name in zip((left, middle, right), names_of, strict=True):
+    ax.set_title(name, fontsize=10)
 plots.show(
     figure,
     alt="Left: CIDEr and truth of single captions; a poet's captions are true and score near zero. "
@@ -1024,8 +999,8 @@ plots.show(
 # is much the same, and there too none comes near 1.
 #
 # The red diamonds are the uncomfortable ones. To tell a caption of this picture from one of another is
-# easy, and gives the scores that compare words most of their agreement. Among *good* captions, where one would like to know
-# which system is better, what compares words hardly agrees with the truth at all.
+# easy, and gives the scores that compare words most of their agreement. Among *good* captions, where
+# one would like to know which system is better, what compares words hardly agrees with the truth.
 #
 # One defence must be heard: nobody uses CIDEr for one caption. Averaged over a thousand, chance cancels
 # out. But a bias does not: the last row of section 7 is an average. For whole systems on COCO, Anderson et
@@ -1260,7 +1235,8 @@ for name, captions in rows.items():
 # 2. Top-k 1, which is greedy. Temperature 0.5 still draws.
 # 3. The brevity penalty. It looks at length alone: a caption of the right length that leaves out the main
 #    thing pays nothing for it.
-# 4. The truth, of course; where there is none, everything that CIDEr does not measure: repetition, length, people.
+# 4. The truth, of course; where there is none, everything that CIDEr does not measure: repetition,
+#    length, people.
 # 5. More captions. Pairs of captions of the same pictures, in random order, without names; a few of them
 #    twice, to know how far people agree at all.
 # </details>

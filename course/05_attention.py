@@ -301,9 +301,9 @@ check.weigh(weigh)
 # z_t = \beta_t \sum_i \alpha_{ti}\, a_i$$
 #
 # Then $z_t$ goes into the LSTM beside the last word, and the next word is guessed from state and
-# $z_t$. The gate $\beta_t$, between 0 and 1 and computed from $h_{t-1}$, lets the model say *for
-# "of" and "the" I need no picture*. The rest is lesson 03's captioner. It is a step model as well:
-# a decoder cannot tell the difference.
+# $z_t$. The gate $\beta_t$, between 0 and 1 and computed from $h_{t-1}$ (here one for each number
+# of $z_t$), lets the model say *for "of" and "the" I need no picture*. The rest is lesson 03's
+# captioner. It is a step model as well: a decoder cannot tell the difference.
 
 # %%
 tokenizer = WordTokenizer.train(c for cs in train_set.captions for c in cs)
@@ -534,8 +534,8 @@ plots.show(
 # %% [markdown]
 # Look at *red* and *boat*: there it is. The number under a map is the weight of its heaviest cell.
 # Note *when* the eye arrives: in general at the colour, since English says the colour first, and
-# whoever says it must know whose. For *a*, *on* and *the* the weight is spread wide. For the sky's
-# word it goes up. And the rest? Follow *flies over two* and keep your guess for section 7.
+# whoever says it must know whose. Before the first *a*, or for *the*, the weight is spread wide.
+# For the sky's word it goes up. And the words between two things? Keep your guess for section 7.
 #
 # ## 6. Is it really on the thing?
 #
@@ -617,7 +617,7 @@ def show_pointing(rows, title):
 
 soft = looks(models["looks"], test_memory, captions["looks"], test_set.scenes)
 points = {f"{kind} ({len(soft[kind][0])})": row for kind, row in pointed(soft).items()}
-show_pointing(points, "It points at the thing from the colour on, and the weight is wide")
+show_pointing(points, "It points at the thing, with a wide beam")
 hits = {"looks": (range(settings["epochs"] + 1), [start, *map(float, histories["looks"].samples)])}
 plots.show(
     plots.lines(hits, "Nobody told it where things are", "epoch", "heaviest cell on the thing named",
@@ -947,11 +947,11 @@ plots.show(
 
 # %% [markdown]
 # Hard attention binds colours as well as soft, with looks half as wide: it is trained to bet on one
-# cell, so it learns to be sure. Its loss is higher (0.1 nats or so), for it has one place where
-# soft attention has sixteen. Look at *white* and *bird* in its maps: is the cell on the bird, or
-# **beside** it?
+# cell, so it learns to be sure. It pays with counts, which one cell cannot give, and with its loss.
+# Look at the bird's words in its maps: is the brightest cell *on* the bird, or **beside** it? The
+# neighbour sees the bird as well, so why not?
 #
-# The bars are the price. A soft gradient is exact, for a given batch. A gradient that hangs on
+# The bars are the price in training. A soft gradient is exact, for a given batch. One that hangs on
 # draws is noisier than it is large, and without the baseline it is worse again. That it learns at
 # all shows how far honest guessing goes. Most of what came after 2015 is soft.
 #
@@ -966,8 +966,7 @@ plots.show(
 #
 # It is meant to stop the model from staring at one spot and telling half of the picture. So far we
 # have left it out. **Predict** what it does to scenes, where a few cells in sixteen hold all there
-# is to tell. Two short trainings, with $\lambda$ 0 and 1. The last column is a word that needs no
-# look: *sky*, after *in the*.
+# is to tell. Two short trainings, with $\lambda$ 0 and 1.
 
 
 # %%
@@ -978,7 +977,7 @@ def trial(memory, balance=0.0):
     train(
         model,
         lambda m, pairs: nats(m, memory[[i for i, _ in pairs]], [tokens_of[i][k] for i, k in pairs], balance),
-        lambda epoch: batches(epoch, pictures, 48),
+        lambda epoch: batches(epoch, pictures, 32),
         TrainSettings(epochs=epochs, learning_rate=settings["rate"]), quiet=True,
     )  # fmt: skip
     return model
@@ -995,31 +994,21 @@ def spreads(model, memory, captions):
     return sum(used) / len(used), sum(least) / len(least)
 
 
-def at_sky(model, memory, captions):
-    """The mean weight of the lower eight cells before the word sky of "in the sky"."""
-    weights, found = look(model, memory, captions), []
-    for own, words in zip(weights, map(str.split, captions), strict=True):
-        for t in range(2, len(words)):
-            if words[t - 2 : t + 1] == ["in", "the", "sky"]:
-                found.append(own[t, 8:].sum().item())
-    return sum(found) / max(1, len(found))
-
-
 # %%
 pictures = settings["trial"][0]
 trials = {balance: trial(memory[:pictures], balance) for balance in (0.0, 1.0)}
-print(
-    f"{'':8}{'places used':>14}{'least used':>12}{'precision':>11}{'recall':>8}{'weight on the ground at sky':>30}"
-)
+print(f"{'':8}{'places used':>14}{'least used':>12}{'precision':>11}{'recall':>8}")
 for balance, model in trials.items():
     said = tell(model, test_memory)
     row = fact_scores([claims(c) for c in said], test_set.facts())
     used, least = spreads(model, test_memory, said)
-    ground = at_sky(model, test_memory, said)
-    print(f"λ = {balance:<4g}{used:14.1f}{least:12.2f}{row['fact_precision']:11.2f}{row['fact_recall']:8.2f}{ground:30.2f}")  # fmt: skip
+    print(f"λ = {balance:<4g}{used:14.1f}{least:12.2f}{row['fact_precision']:11.2f}{row['fact_recall']:8.2f}")  # fmt: skip
 
 # %% [markdown]
-# LAMBDA TEXT
+# The term does what it says: more places are used, and the least used one gets nearly its fair
+# share. The captions hardly notice: mind that another seed, too, moves such shares by a point or
+# two. On photographs the paper found the term important. **A regulariser is a belief about the
+# data**; check it against yours.
 #
 # ## 11. Several embeddings from one picture
 #

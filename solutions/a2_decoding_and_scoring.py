@@ -304,7 +304,7 @@ def nucleus(logits, p):
 def draw(probabilities):
     """One word for each row, drawn at random by its probabilities.
 
-    probabilities (B, V), float32, each row sums to 1.  Returns tokens (B,), integers.
+    probabilities (B, V), each row sums to 1.  Returns tokens (B,), integers.
     """
     # Each row is drawn alone. Set no seed here: every call must draw anew.
     ### BEGIN SOLUTION
@@ -319,10 +319,10 @@ check.nucleus.require(nucleus, draw)
 # %% nbgrader={"grade": true, "grade_id": "nucleus_hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
 # When your work is graded, this cell asks for the same on other data
 ### BEGIN HIDDEN TESTS
-def drawn_logits():
-    """Logits of some rows, and masses that no set of likeliest words reaches within 0.002."""
+def drawn_logits(B):
+    """Logits of B rows, and masses that no set of likeliest words reaches within 0.002."""
     generator = np.random.default_rng()
-    B, V = generator.choice([1, 4, 5]), int(generator.integers(6, 30))
+    V = int(generator.integers(6, 30))
     logits = torch.tensor(generator.normal(0, 2.0, (B, V)), dtype=torch.float32)
     reached = logits.double().softmax(-1).sort(-1, descending=True).values.cumsum(-1)
     masses = []
@@ -333,7 +333,7 @@ def drawn_logits():
     return dict(logits=logits, masses=masses, count=4000)
 
 
-check.on_other_data(check.nucleus, *(drawn_logits() for _ in range(3))).require(nucleus, draw)
+check.on_other_data(check.nucleus, *map(drawn_logits, (4, 1, 5))).require(nucleus, draw)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -445,17 +445,20 @@ check.brevity_penalty.require(brevity_penalty)
 # %% nbgrader={"grade": true, "grade_id": "brevity_penalty_hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 # When your work is graded, this cell asks for the same on other data
 ### BEGIN HIDDEN TESTS
-def drawn_lengths(shift):
-    """Lengths of twelve captions, `shift` words longer than usual, and of five references each."""
+def drawn_lengths(sign):
+    """Lengths of twelve captions, all together shorter than their closest references, or longer (sign -1)."""
     generator = np.random.default_rng()
-    own = [int(n) for n in generator.integers(4, 14, 12) + shift]
-    theirs = [[int(n) for n in generator.integers(5, 20, 5)] for _ in own]
+    own = [int(n) for n in generator.integers(11, 20, 12)]
+    theirs = []
+    for n in own:
+        off = [generator.integers(1, 4), generator.integers(4, 9), -generator.integers(5, 10)]
+        theirs.append([int(n + sign * one) for one in generator.permutation(off)])
     theirs[0] = [own[0] + 2, own[0] - 2, own[0] + 3]
     return own, theirs
 
 
 check.on_other_data(
-    check.brevity_penalty, dict(lengths=[drawn_lengths(-2), drawn_lengths(0), drawn_lengths(9)])
+    check.brevity_penalty, dict(lengths=[drawn_lengths(1), drawn_lengths(-1), drawn_lengths(1)])
 ).require(brevity_penalty)
 ### END HIDDEN TESTS
 
@@ -848,7 +851,7 @@ def drawn_decoders():
     ]
     drawn.shuffle(decoders)
     tokens = [[drawn.randrange(1, 9) for _ in range(T)] for _ in range(rows)]
-    tokens[0][-1] = 0
+    tokens[0][-1], tokens[-1][1] = 0, 8
     likely = "change every place, to another token, in all captions; compare all places before it"
     return dict(
         decoders=[(*one, likely) for one in decoders], tokens=tokens, key=drawn.uniform(2, 900)

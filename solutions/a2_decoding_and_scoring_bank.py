@@ -262,6 +262,21 @@ def draw(probabilities):
     words = range(probabilities.shape[1])
     return [random.choices(words, row)[0] for row in probabilities.tolist()]
 ''')
+right("nucleus", "numpys-choice", source='''
+def nucleus(logits, p):
+    rows = np.exp(logits.double().numpy())
+    found = np.zeros_like(rows)
+    for row, out in zip(rows / rows.sum(1, keepdims=True), found):
+        order = np.argsort(row)[::-1]
+        kept = order[: np.searchsorted(row[order].cumsum(), p) + 1]
+        out[kept] = row[kept] / row[kept].sum()
+    return found
+
+
+def draw(probabilities):
+    rows = np.asarray(probabilities)
+    return np.array([np.random.choice(len(row), p=row) for row in rows])
+''')
 right("nucleus", "least-probability-and-inverse-distribution", source='''
 def nucleus(logits, p):
     q = torch.softmax(logits.double(), 1)

@@ -75,7 +75,7 @@ def _smallest_set(kept, q, p, name, likely):
     least, other = q[kept].min(), q[~kept].max(initial=0)
     rising = q.argsort()
     ascending = (kept[rising] == (q[rising].cumsum() - q[rising] < p)).all()
-    if other > least:
+    if other > least + 1e-6:
         why = "the likeliest tokens of each row, at their own places"
         why = likely or ("sorted ascending: begin with the likeliest" if ascending else why)
         raise Wrong(
@@ -110,7 +110,7 @@ def _drawn(draw, logits, count):
     V = logits.shape[1]
     q = logits.double().softmax(-1)
     q = (q * (q >= q.sort(-1, descending=True).values[:, 3:4])).numpy()  # four tokens a row
-    q = (q / q.sum(-1, keepdims=True)).astype(np.float32)
+    q = q / q.sum(-1, keepdims=True)  # float64, so that numpy's choice finds that rows sum to 1
     given = torch.tensor(q).repeat(count, 1)  # (count * B, V)
     off = math.sqrt(math.log(2 * q.size / 1e-7) / (2 * count))
     before, runs = given.clone(), []

@@ -152,6 +152,8 @@ def _wrong_penalties(own, theirs, expected):
     r = _closest(own, theirs)
     alone = [_penalty(one, _closest([one], [each])) for one, each in pairs]
     found = [
+        (_penalty(r, c), "r and c are exchanged: long captions would be punished"),
+        (min(1.0, math.exp(1 - c / r)), "the ratio is turned round: exp(1 - r / c)"),
         (_penalty(c, longer), "of two references equally close the shorter one counts"),
         (_penalty(c, sum(np.mean(each) for each in theirs)), "the mean length of the references; ask for the closest"),
         (_penalty(c, sum(map(min, theirs))), "the shortest reference; ask for the closest"),
@@ -160,12 +162,9 @@ def _wrong_penalties(own, theirs, expected):
         (_penalty(c, sum(map(sum, theirs))), "the lengths of all references are added up; ask for the closest one of each picture"),
         (np.mean(alone), "a mean of each caption's penalty; add the lengths over all captions first"),
         (math.prod(alone), "a product of each caption's penalty; add the lengths over all captions first"),
-        (_penalty(r, c), "r and c are exchanged: long captions would be punished"),
         (math.exp(1 - r / c), "long captions gain by it: the penalty is at most 1"),
         (min(1, c / r), "the ratio c / r itself; the penalty is exp(1 - r / c)"),
         (1 - expected, "this is 1 minus the penalty: 1 means that nothing is taken away"),
-        (min(1.0, math.exp(1 - c / r)), "the ratio is turned round: exp(1 - r / c)"),
-
     ]  # fmt: skip
     return [(value, why) for value, why in found if abs(value - expected) > 1e-6]
 
