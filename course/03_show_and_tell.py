@@ -645,10 +645,10 @@ print(
 print(f"a wrong colour drawn at random would hit another thing's {chance:.0f} times")
 
 # %% [markdown]
-# Hardly a colour is invented; they are **stolen from the neighbour**. This is the *binding problem*, and
-# we made it ourselves in section 1: the largest value over 16 places says "something red, something
-# blue, a car, a house", and throws away which place said what. A larger language model cannot put back
-# what its only input has lost. Lesson 05 gives it all 16 places, and a way to choose among them.
+# Hardly a colour is invented; they are **stolen from the neighbour**. This is the *binding problem*. Our
+# suspect is section 1: the largest value over 16 places says "something red, something blue, a car, a
+# house", and no longer which place said what. Is the answer lost there, or only hard to find? We cannot
+# tell yet. Lesson 05 tests it, and gives the model all 16 places and a way to choose among them.
 #
 # **Predict:** twelve pairs of colour and thing, a red house among them, never occur in training. In the
 # split `unseen` every picture has at least one. The model knows *red*, and it knows *house*. Will
@@ -847,7 +847,7 @@ for bug in names:
 # | good loss, poor captions | a bug in decoding: still in training mode (dropout), another vocabulary, images prepared in another way |
 # | captions fine in training, wrong after loading | tokenizer not saved with the weights; encoder back in training mode (batch statistics) |
 # | loss is nan | learning rate too high or no clipping; a mean over zero real tokens |
-# | things right, colours exchanged | not a bug: one vector cannot bind. Lesson 05 |
+# | things right, colours exchanged | not a bug: binding, the price of one vector. Lesson 05 |
 #
 # ## 12. Real photographs
 #
@@ -897,8 +897,8 @@ for bug in names:
 # 3. Who is not taught to stop will not stop. Padding is nothing to say, and easy to guess.
 # 4. It could leave the picture out of its notes and keep them for the sentence. But whoever sees the
 #    picture anew at every word may forget what has been said of it, and fits its noise sooner.
-# 5. Whose colour it was got lost at the maximum over the places, before the first word. No LSTM gets it
-#    back.
+# 5. A larger memory gets the same one vector, in which 16 places speak at once, and must sort out all
+#    colours before the first word. What is missing is a way to ask one place at a time.
 # </details>
 #
 # ## Go further
@@ -914,7 +914,7 @@ for bug in names:
 #
 # A picture enters a language model as one more word, or as its first memory. The model learns
 # grammar first and truth later; its errors have kinds, and the kinds have causes: one vector binds
-# nothing, habit beats sight, and it cannot decline. What you do *not* have is a reason to trust the
+# badly, habit beats sight, and it cannot decline. What you do *not* have is a reason to trust the
 # scores, or any other way to choose a caption than the likeliest. **Which caption is best, and who
 # says so?** That is lesson 04.
 

@@ -72,9 +72,11 @@ def sixteen(dataset):
 
 memory, dev_memory = sixteen(train_set), sixteen(dev_set)
 test_memory, unseen_memory = sixteen(test_set), sixteen(unseen_set)
-has_boat = torch.tensor([float(("thing", "boat") in facts) for facts in train_set.facts()])
-highest = memory.amax(1).cpu()  # (len, D), as lesson 03 kept it
-agreement = ((highest - highest.mean(0)) / (highest.std(0) + 1e-6)).T @ (has_boat - has_boat.mean())
+# Boats float, so only pictures with water can tell a boat from its water
+afloat = [i for i, facts in enumerate(train_set.facts()) if ("ground", "water") in facts]
+boats = torch.tensor([float(("thing", "boat") in train_set.scenes[i].facts()) for i in afloat])
+highest = memory[afloat].amax(1).cpu()  # (n, D), as lesson 03 kept it
+agreement = ((highest - highest.mean(0)) / (highest.std(0) + 1e-6)).T @ (boats - boats.mean())
 boat_feature = int(agreement.argmax())
 ours = next(i for i, s in enumerate(test_set.scenes) if ("count", "boat", 1) in s.facts() and len(s.things) == 3)  # fmt: skip
 
@@ -104,9 +106,10 @@ plots.show(figure, alt="A scene with a boat under a grid of 4 by 4 cells, number
 # | maximum | largest value of each feature | *there is a boat, there is red*; nobody knows whose red |
 # | **weighted mean** | $\sum_i \alpha_i a_i$, $\alpha$ chosen for this word | *the boat's cell*, if $\alpha$ is large there |
 #
-# But wait. Is the second line true? Lesson 03 claimed it and did not test it. We have a tool for
-# such questions since lesson 02: a linear probe. **Can a straight line read the colour of a thing
-# off the pooled vector?** And off the one cell in which the thing stands?
+# But wait. Is the second line true? Lesson 03 left it open: is the answer *lost* at the maximum, or
+# only hard to find? We have a tool for such questions since lesson 02: a linear probe. **Can a
+# straight line read the colour of a thing off the pooled vector?** And off the one cell in which
+# the thing stands?
 #
 # Two kinds of reader: *one for all things*, and *one for each thing*, twelve of them. **Predict**
 # the four numbers.
@@ -190,9 +193,9 @@ plots.show(
 
 # %% [markdown]
 # Read the third row first. With **a reader for each thing** the pooled vector gives up nearly every
-# colour, however many things share the picture. So lesson 03 was too quick: *whose* colour it is
-# was **not lost** at the maximum. The encoder was trained to tell, and keeps it in features such as
-# "red, and a boat". What a decoder lacks is not information.
+# colour, however many things share the picture. So *whose* colour it is was **not lost** at the
+# maximum, and the second line of the table is wrong. The encoder was trained to tell, and keeps it
+# in features such as "red, and a boat". What a decoder lacks is not information.
 #
 # Now the first row. **One reader for all** does poorly as soon as there are two things: nothing
 # tells it which one is meant. From *the thing's own cell* the same reader does well. This is the
@@ -215,7 +218,7 @@ grown = scores.exp()
 weights = grown / grown.sum()
 print(f"{'':8}{'score':>8}{'exp':>8}{'weight':>8}   red, blue")
 for row in zip(names, scores, grown, weights, values, strict=True):
-    print(f"{row[0]:8}{row[1]:8.1f}{row[2]:8.2f}{row[3]:8.2f}   {row[4].tolist()}")
+    print(f"{row[0]:8}{row[1]:8.1f}{row[2]:8.2f}{row[3]:8.2f}   {row[4][0]:.1f}, {row[4][1]:.1f}")
 print(f"the plain mean     red {values.mean(0)[0]:.2f}, blue {values.mean(0)[1]:.2f}")
 print(f"the weighted mean  red {weights @ values[:, 0]:.2f}, blue {weights @ values[:, 1]:.2f}")
 
@@ -294,8 +297,7 @@ check.weigh(weigh)
 # ## 3. The whole model
 #
 # Where do scores come from? A small network compares every place $a_i$ with the LSTM's state
-# $h_{t-1}$, which knows what has been said (Bahdanau et al. 2015; Xu et al. 2015, equations 4 to
-# 6):
+# $h_{t-1}$, which knows what has been said (Bahdanau et al. 2015; Xu et al. 2015, eq. 4 to 6):
 #
 # $$s_{ti} = v \cdot \tanh(W_a a_i + W_h h_{t-1}), \qquad \alpha_t = \mathrm{softmax}(s_t), \qquad
 # z_t = \beta_t \sum_i \alpha_{ti}\, a_i$$
@@ -448,15 +450,15 @@ title = f"Told once ends at {ends['told once']:.2f} nats, looking at {ends['look
 plots.show(
     plots.loss_curves({name: each.valid_loss for name, each in histories.items()}, title),
     alt="Losses on dev by epoch. The model that looks is ahead epoch by epoch; the one told once goes "
-    "on for longer and comes to about the same loss.",
+    "on for longer and comes to the same loss or a lower one.",
 )
 
 # %% [markdown]
 # Epoch by epoch the model that looks is ahead. But an epoch costs it about twice the time, and time
-# is what one pays: with no more seconds, the one told once comes out even. **So looking has bought
-# nothing?** You have met this twice, in lessons 01 and 03: the loss is a mean over all words. It
-# asks how likely the *true* caption was, and that includes which thing it happens to name first,
-# and in which words. No picture tells that. So let both speak, and count facts.
+# is what one pays: with no more seconds, the one told once comes out even, or ahead. **So looking
+# has bought nothing?** You have met this twice, in lessons 01 and 03: the loss is a mean over all
+# words. It asks how likely the *true* caption was, and that includes which thing it happens to name
+# first, and in which words. No picture tells that. So let both speak, and count facts.
 
 
 # %%
@@ -485,7 +487,7 @@ def report(model):
     counts = [{claim for claim in claims(c) if claim[0] == "count"} for c in said]
     row["counts"] = fact_scores(counts, test_set.facts())["fact_precision"]
     for n in (1, 2, 3):
-        row[f"colour, {n} kinds"] = colours_right(
+        row[f"colour, {n} kind{'s' * (n > 1)}"] = colours_right(
             said, test_set.scenes, lambda s, t, n=n: len(s.things) == n
         )
     row["unseen pair"] = colours_right(
@@ -511,10 +513,10 @@ plots.show(
 # part of it at a time. With the loss alone you would not have noticed.
 #
 # Read the other columns as well. *Counts* are no better, if not worse: in a mean of places, two
-# boats look much like one. The recall is no better either: who sees more does not tell more. And
-# the *unseen pair* gains and is still far behind. Remember the reader of section 1: even from the
-# right cell it read such a colour less surely. The eye has never seen a red house either.
-# **Attention hands over what the eye has; it adds nothing.**
+# boats look much like one. The recall is no better either, if anything lower: who sees more does
+# not tell more. And the *unseen pair* gains and is still far behind. Remember the reader of section
+# 1: even from the right cell it read such a colour less surely. The eye has never seen a red house
+# either. **Attention hands over what the eye has; it adds nothing.**
 #
 # ## 5. The picture that stays
 #
@@ -551,7 +553,7 @@ plots.show(
 # height.
 #
 # 1. The side of the grid is $\sqrt N$; cell $n$ lies in row $n$ // side and column $n$ % side.
-# 2. Find the heaviest cell of each word, and its four edges as shares of the picture.
+# 2. Find the heaviest cell of each word, and its four edges as shares of the picture's sides.
 # 3. It is a hit if cell and box **overlap**, by however little; touching at an edge is not enough.
 # 4. Return the share of hits.
 
@@ -572,13 +574,12 @@ check.pointing(pointing)
 # </details>
 # <details><summary>Hint 2: when do two intervals overlap?</summary>
 #
-# [a, b] and [c, d] overlap if a < d and c < b. Cell and box do so if they overlap in x **and** in
-# y.
+# [a, b] and [c, d] overlap if a < d and c < b. Cell and box must do so in x **and** in y.
 # </details>
 # <details><summary>Hint 3: no loop</summary>
 #
-# `best = weights.argmax(1)` is (M,); `left = best % side / side` is, too. Compare with `boxes[:,
-# 2]`. The mean of a boolean tensor, made `float()`, is a share.
+# `best = weights.argmax(1)` is (M,); `left = best % side / side` is, too. `boxes.unbind(1)` gives
+# the four edges. The mean of a boolean tensor, made `float()`, is a share.
 # </details>
 # <details><summary>Solution</summary>
 #
@@ -674,8 +675,9 @@ for word in ("and", "flies", "fly", "over"):
 # %% [markdown]
 # (By chance both would be near 0.3.) **The eye runs ahead.** Before *over* it has left the last
 # thing and is on the one that it will name two or three words later. Read as "it said *over*
-# because of the ball", the map is nonsense: the word needs no look, so the look is free for the
-# next question. A map shows what was *fetched* before a word, not what the word was made of.
+# because of the ball", the map misleads: such a word hardly needs a look (section 8 will test
+# that), so the look is free for the next question. A map shows what was *fetched* before a word,
+# not what the word was made of.
 #
 # The second trap is older than attention. **A cell is not a window.** In lesson 02 you computed its
 # receptive field: 52 of 64 pixels. The map says *cell 15*; what did cell 15 see? A gradient tells,
@@ -819,8 +821,8 @@ plots.show(
 
 # %% [markdown]
 # The rows with *another* and *others* are the control, and they stay low. The rows with the
-# *heaviest* do not: without the one cell it looked at, about a third of the colours and names
-# change, without three cells more than half of the colours. *Other words* hardly notice, as section
+# *heaviest* do not: without the one cell it looked at, about a third of the colours change, without
+# three cells more than half, and nearly half of the names. *Other words* hardly notice, as section
 # 7 made us expect. So the map is no mere ornament. But see how many words **survive**: neighbours
 # saw the thing, too, and a name may be known since its colour was looked up. For a claim about what
 # a model uses, do not look at a map. Take something away.
@@ -838,8 +840,8 @@ plots.show(
 #
 # $$(R - b)\,\log \alpha_{i}\qquad\text{with } R \text{ and } b \text{ as plain numbers}$$
 #
-# Without $b$ it would be right on average as well, and useless: every log-likelihood is negative,
-# so everything that was tried would be made less likely, good and bad.
+# Without $b$ it would be right on average as well, but far noisier: every log-likelihood is
+# negative, so whatever was tried is made less likely, the good only a little less than the bad.
 #
 # ### Exercise 3 · Who gets the credit
 # *difficulty 3/5 · importance 4/5 · 15 minutes*
@@ -894,7 +896,7 @@ check.credit(credit)
 compete("looks hard", fresh("hard"), settings["hard"])
 captions["looks hard"], graded["looks hard"] = report(models["looks hard"])
 plots.show(
-    plots.heat([list(row.values()) for row in graded.values()], "One place at a time does nearly as well",
+    plots.heat([list(row.values()) for row in graded.values()], "One place at a time binds as well, and counts worse",
                list(graded), columns, label="share", low=0, high=1, digits=2),
     alt="; ".join(f"{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in row.items()) for name, row in graded.items()),
 )  # fmt: skip
@@ -952,8 +954,8 @@ plots.show(
 # neighbour sees the bird as well, so why not?
 #
 # The bars are the price in training. A soft gradient is exact, for a given batch. One that hangs on
-# draws is noisier than it is large, and without the baseline it is worse again. That it learns at
-# all shows how far honest guessing goes. Most of what came after 2015 is soft.
+# draws has as much noise as gradient, or more, and without the baseline about twice as much again.
+# That it learns at all shows how far honest guessing goes. Most of what came after 2015 is soft.
 #
 # ## 10. Every place its due?
 #
@@ -1136,19 +1138,32 @@ for source in sources:
           f"{colours_right(said, scenes):15.2f}{row['fact_recall']:8.2f}")  # fmt: skip
 
 # %% [markdown]
-# TABLE TEXT
+# Read it by colours; the rows form three groups.
+#
+# - **Views of the whole**, one or three, are at the bottom. The model may look before every word,
+#   but where there is nothing to choose, looking is only telling once, many times.
+# - **Parts** lie between: a quarter often holds two things. Enlarging them costs several times as
+#   much and brings nothing here, since this eye was never shown things that large. Eyes for
+#   photographs have seen every scale, and may gain.
+# - **Cells and objects** are at the top: one thing, one vector, or nearly so. A second layer's
+#   cells double the memory for little or nothing. Objects need fewer vectors and make the fewest
+#   false claims; with a real detector, what it misses nobody can name.
+#
+# The order is about the *grain*: embeddings should be as fine as the things one speaks of.
 #
 # ## 12. Real photographs
 #
-# With photographs the cells come from a network trained on ImageNet; its last layer has 7 × 7 of
-# them at 224 pixels.
+# With photographs the cells come from a network trained on ImageNet. Its last layer has 7 × 7 of
+# them for a photo of 224 pixels.
 #
 # ```
 # coursekit train show-attend-and-tell --data flickr8k --root DIR --out runs/attention
 # coursekit evaluate runs/attention --data flickr8k --root DIR --beam 3
 # ```
 #
-# `DIR` is the folder that `python data_scripts/flickr8k.py --to DIR` fills. What was reached, here
+# `DIR` is the folder that `python data_scripts/flickr8k.py --to DIR` fills. `--attention hard`
+# looks at one place; `--embeddings parts` or `layers` takes other sources of section 11, and
+# `--embeddings objects --encoder fasterrcnn_resnet50_fpn` asks a detector. What was reached, here
 # and elsewhere (scores × 100):
 #
 # | system | data | BLEU-1 | 2 | 3 | 4 | source |

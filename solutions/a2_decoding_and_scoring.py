@@ -55,12 +55,16 @@ from collections import Counter
 
 import numpy as np
 import torch
+from pycocoevalcap.bleu import bleu_scorer  # the tests compare with it
 
 from coursekit import decoding, plots
 from coursekit.captioner import shipped_captioner
 from coursekit.checks import a2 as check
 from coursekit.datasets.scenes import Scenes, claims
 from coursekit.metrics.captions import caption_scores
+
+# One picture is so little work at a time that several threads would only wait for each other
+torch.set_num_threads(1)
 
 # %% [markdown]
 # ## 1 · Beam search
@@ -377,7 +381,7 @@ def clipped_counts(candidate, references, n):
 
 
 # %% nbgrader={"grade": true, "grade_id": "clipped_counts_open", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.clipped_counts.require(clipped_counts)
+check.clipped_counts.require(clipped_counts, bleu_scorer)
 
 
 # %% nbgrader={"grade": true, "grade_id": "clipped_counts_hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -390,7 +394,7 @@ def drawn_pictures(count, words):
 
 
 check.on_other_data(check.clipped_counts, drawn_pictures(15, 5), drawn_pictures(10, 9)).require(
-    clipped_counts
+    clipped_counts, bleu_scorer
 )
 ### END HIDDEN TESTS
 
@@ -439,7 +443,7 @@ def brevity_penalty(candidate_lengths, reference_lengths):
 
 
 # %% nbgrader={"grade": true, "grade_id": "brevity_penalty_open", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
-check.brevity_penalty.require(brevity_penalty)
+check.brevity_penalty.require(brevity_penalty, bleu_scorer)
 
 
 # %% nbgrader={"grade": true, "grade_id": "brevity_penalty_hidden", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -459,7 +463,7 @@ def drawn_lengths(sign):
 
 check.on_other_data(
     check.brevity_penalty, dict(lengths=[drawn_lengths(1), drawn_lengths(-1), drawn_lengths(1)])
-).require(brevity_penalty)
+).require(brevity_penalty, bleu_scorer)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -503,7 +507,7 @@ def corpus_bleu(matched, total, c, r):
 
 
 # %% nbgrader={"grade": true, "grade_id": "corpus_bleu_open", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
-check.bleu.require(corpus_bleu)
+check.bleu.require(corpus_bleu, bleu_scorer)
 
 
 # %% nbgrader={"grade": true, "grade_id": "corpus_bleu_hidden", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
@@ -516,7 +520,7 @@ def drawn_corpus(pictures, words):
 short = (["dudu gaga bobo", "kaka"], [["dudu gaga kaka bobo", "gaga"], ["kaka bobo"]])
 check.on_other_data(
     check.bleu, dict(corpora=[drawn_corpus(20, 6), drawn_corpus(3, 12), short])
-).require(corpus_bleu)
+).require(corpus_bleu, bleu_scorer)
 ### END HIDDEN TESTS
 
 # %% [markdown]

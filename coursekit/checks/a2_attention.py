@@ -218,6 +218,7 @@ class Decoder:
 
 
 def past(t, T):
+    """The places that a causal decoder looks at from place t of T."""
     return range(t + 1)
 
 

@@ -1,6 +1,7 @@
 """The checks of assignment a2 about BLEU: clipped counts, the brevity penalty, the score of a corpus.
 
-All compare with pycocoevalcap itself. `drawn_captions` draws captions to ask them of.
+All compare with `program`, pycocoevalcap's module bleu.bleu_scorer, which the assignment hands over.
+`drawn_captions` draws captions to ask them of.
 """
 
 import math
@@ -32,6 +33,7 @@ def _altered(told, names, generator):
 
 
 def grams(words, n):
+    """The n-grams of a list of words, in order, as tuples."""
     return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
@@ -50,12 +52,10 @@ REFERENCES = [
 
 
 @exercise("clipped_counts")
-def clipped_counts(answer, candidates=CANDIDATES, references=REFERENCES):
+def clipped_counts(answer, program, candidates=CANDIDATES, references=REFERENCES):
     """answer(candidate, references, n), lists of words -> n-grams that are matched, n-grams in all."""
-    from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
-
     for told, each in zip(candidates, references, strict=True):
-        truth = cook_test(told, cook_refs(each))
+        truth = program.cook_test(told, program.cook_refs(each))
         for n in (1, 2, 3, 4):
             given = told.split(), [one.split() for one in each]
             got = answer(*given, n)
@@ -109,14 +109,14 @@ def _wrong_matches(words, references, n):
 
 # --- 5 brevity penalty --------------------------------------------------------------------------
 LENGTHS = [
-    ([7, 4, 9], [[9, 8, 3], [5, 3, 8], [12, 16]]),
+    ([7, 4, 9], [[9, 8, 2], [5, 3, 8], [12, 16]]),
     ([6, 7], [[4, 5], [6, 9]]),
     ([3], [[3, 5]]),
 ]
 
 
 @exercise("brevity_penalty")
-def brevity_penalty(answer, lengths=LENGTHS):
+def brevity_penalty(answer, program, lengths=LENGTHS):
     """answer(candidate_lengths, reference_lengths) -> the corpus's penalty, 0 to 1."""
     for own, theirs in [*lengths, ([0, 0], [[4], [6, 2]])]:
         given = list(own), [list(each) for each in theirs]
@@ -128,17 +128,15 @@ def brevity_penalty(answer, lengths=LENGTHS):
                 "they change",
                 "sorted() makes a new list, sort() does not",
             )
-        expected = _penalty(sum(own), _closest(own, theirs))
+        expected = _penalty(sum(own), _closest(program, own, theirs))
         likely = "an empty corpus has the penalty 0" if not sum(own) else None
-        mistakes = _wrong_penalties(own, theirs, expected) if sum(own) else ()
+        mistakes = _wrong_penalties(program, own, theirs, expected) if sum(own) else ()
         expect_close(got, expected, name, 1e-6, likely, mistakes)
 
 
-def _closest(own, theirs):
+def _closest(program, own, theirs):
     """pycocoevalcap's effective length of the references."""
-    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-
-    pick = BleuScorer()._single_reflen
+    pick = program.BleuScorer()._single_reflen
     return sum(pick(each, "closest", c) for c, each in zip(own, theirs, strict=True))
 
 
@@ -146,11 +144,11 @@ def _penalty(c, r):
     return 1.0 if c >= r else math.exp(1 - r / c) if c else 0.0
 
 
-def _wrong_penalties(own, theirs, expected):
+def _wrong_penalties(program, own, theirs, expected):
     c, pairs = sum(own), list(zip(own, theirs, strict=True))
     longer = sum(min(each, key=lambda r, c=c: (abs(r - c), -r)) for c, each in pairs)
-    r = _closest(own, theirs)
-    alone = [_penalty(one, _closest([one], [each])) for one, each in pairs]
+    r = _closest(program, own, theirs)
+    alone = [_penalty(one, _closest(program, [one], [each])) for one, each in pairs]
     found = [
         (_penalty(r, c), "r and c are exchanged: long captions would be punished"),
         (min(1.0, math.exp(1 - c / r)), "the ratio is turned round: exp(1 - r / c)"),
@@ -185,14 +183,14 @@ CORPORA = [
 
 
 @exercise("corpus_bleu")
-def bleu(answer, corpora=CORPORA):
+def bleu(answer, program, corpora=CORPORA):
     """answer(matched, total, c, r) -> BLEU-1 to BLEU-4; matched and total (M, 4), c and r whole numbers."""
-    from pycocoevalcap.bleu.bleu import Bleu
-
     for told, each in corpora:
-        results = {i: [one] for i, one in enumerate(told)}
-        expected = Bleu(4).compute_score(dict(enumerate(each)), results, verbose=0)[0]
-        matched, total, c, r = counted(told, each)
+        scorer = program.BleuScorer(n=4)
+        for pair in zip(told, each, strict=True):
+            scorer += pair
+        expected = scorer.compute_score(option="closest")[0]
+        matched, total, c, r = counted(program, told, each)
         given = [list(row) for row in matched], [list(row) for row in total]
         got = answer(*given, c, r)
         if given != (matched, total):
@@ -209,12 +207,11 @@ def bleu(answer, corpora=CORPORA):
         expect_close(got, expected, name, 1e-6, likely, mistakes)
 
 
-def counted(told, each):
+def counted(program, told, each):
     """What BLEU is made of, by pycocoevalcap: matched and total (M, 4) of captions, their length, the references'."""
-    from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
-
     found = [
-        cook_test(one, cook_refs(references)) for one, references in zip(told, each, strict=True)
+        program.cook_test(one, program.cook_refs(references))
+        for one, references in zip(told, each, strict=True)
     ]
     lengths = [[len(one.split()) for one in references] for references in each]
     own = [one["testlen"] for one in found]
@@ -222,7 +219,7 @@ def counted(told, each):
         [one["correct"] for one in found],
         [one["guess"] for one in found],
         sum(own),
-        _closest(own, lengths),
+        _closest(program, own, lengths),
     )
 
 

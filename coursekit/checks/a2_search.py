@@ -172,6 +172,7 @@ def _one_search(answer, tree, beam, max_len, tokens, score, steps):
 
 
 def words_of(tokens, name):
+    """A student's tokens as a list of plain numbers. Raises Wrong if they are no list."""
     if hasattr(tokens, "tolist"):
         tokens = tokens.tolist()
     if not isinstance(tokens, (list, tuple)):
