@@ -536,7 +536,7 @@ plots.show(
 # %% [markdown]
 # Look at *red* and *boat*: there it is. The number under a map is the weight of its heaviest cell.
 # Note *when* the eye arrives: in general at the colour, since English says the colour first, and
-# whoever says it must know whose. Before the first *a*, or for *the*, the weight is spread wide.
+# whoever says it must know whose. Before the first *a*, or for *the*, the weight is spread wider.
 # For the sky's word it goes up. And the words between two things? Keep your guess for section 7.
 #
 # ## 6. Is it really on the thing?
@@ -1172,12 +1172,14 @@ for source in sources:
 # | Show, Attend and Tell, soft | Flickr8k | 67 | 44.8 | 29.9 | 19.5 | Xu et al. 2015 |
 # | Show, Attend and Tell, hard | Flickr8k | 67 | 45.7 | 31.4 | 21.3 | Xu et al. 2015 |
 # | Show and Tell, this course | Flickr8k | 59.0 | 39.5 | 26.2 | 17.2 | lesson 03, mean of seeds 0 to 2 |
-# | Show, Attend and Tell, this course | Flickr8k | FLICKR8K_ROW |
+# | Show, Attend and Tell, this course | Flickr8k | 60.3 | 41.6 | 27.8 | 18.6 | the commands above, mean of seeds 0 to 2 |
 # | a person | Flickr8k | 62.6 | 43.9 | 30.4 | 21.0 | the first caption of each test photo against the other four |
 #
-# In the paper the gap between told once and looking is a few points of BLEU, far less than our
-# colours would let you expect. You know why since lesson 04: BLEU counts phrases, and one wrong
-# colour costs a word.
+# Our two rows are on the same 500 photos at 128 pixels (lesson 03 tells what is not like the others).
+# Here as in the paper the gap between told once and looking is a point or a few of BLEU, far less than
+# our colours would let you expect. You know why since lesson 04: BLEU counts phrases, and one wrong
+# colour costs a word. CIDEr, which weighs rare words, went from 0.383 to 0.426, with standard
+# deviations over the three seeds of 0.008 and 0.003.
 #
 # ## When something looks wrong
 #
