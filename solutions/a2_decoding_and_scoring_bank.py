@@ -238,7 +238,7 @@ wrong("nucleus", "softmax-before-the-draw", ("torch.multinomial(probabilities, 1
 wrong("nucleus", "seeded", ("return torch.multinomial", "torch.manual_seed(0)\n    return torch.multinomial"), message="a seed set inside always draws the same")
 wrong("nucleus", "a-column", ("[:, 0]", ""), message="take its only column")
 wrong("nucleus", "one-random-number-for-all", ("torch.multinomial(probabilities, 1)[:, 0]",
-      "(probabilities.cumsum(-1) < torch.rand(1)).sum(-1).clamp(max=probabilities.shape[1] - 1)"), message="drawn with frequency")
+      "(probabilities.cumsum(-1) < torch.rand(1)).sum(-1).clamp(max=probabilities.shape[1] - 1)"), message="each row is drawn alone")
 right("nucleus", "loops-and-random", source='''
 import random
 
