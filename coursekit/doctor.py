@@ -1,12 +1,12 @@
 """What a reader's machine has: packages, device, data, Java."""
 
 import platform
-import shutil
 from importlib import metadata
 
 from coursekit import datasets, sizes
 from coursekit.errors import CourseError
 from coursekit.grading.exam import walls
+from coursekit.metrics import java
 
 PACKAGES = (
     "torch",
@@ -32,7 +32,7 @@ def examine():
         print(f"  {name:15} {version or _missing(name)}")
     print(sizes.setup())
     print("data    scenes: drawn by code, always here", *_photos(), sep="\n        ")
-    print(f"java    {shutil.which('java') or 'none: METEOR is left out of scores; all else works'}")
+    print(f"java    {java.find_java() or 'none: METEOR is left out of scores; all else works'}")
     print(f"walls   {walls.missing() or 'submissions can be walled in for grading'}")
     print(f"build   {sizes.build_folder()}")
     return int(any(versions[name] is None for name in NEEDED))

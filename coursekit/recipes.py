@@ -1,5 +1,6 @@
 """What goes with what: settings by model, data set and size, and the training that joins them."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from coursekit.captioner import (
     shipped_captioner,
 )
 from coursekit.datasets.scenes import ALL_FACTS, Scenes, fact_table
-from coursekit.errors import CourseError
+from coursekit.errors import CourseError, writing
 from coursekit.models.encoders import SceneClassifier, SmallCNN
 from coursekit.text import WordTokenizer
 from coursekit.training import TrainSettings, train
@@ -111,7 +112,7 @@ RECIPES = {
 
 
 # What other sets of photos change in Flickr8k's recipes: the more pictures, the fewer times through them.
-# Nothing here has been trained yet; the laptop's limits keep its features below two gigabytes.
+# Nothing here has been trained yet. The limits at size cpu keep pooled features below a gigabyte.
 PHOTOS = {
     ("flickr30k", "smoke"): {},
     ("flickr30k", "cpu"): dict(epochs=5),
@@ -129,7 +130,13 @@ MODELS = {
     "show-attend-and-tell": dict(embeddings="grid"),
 }
 # It learns a small set by heart sooner: after six epochs the loss on dev no longer fell.
-ATTENTION = {("flickr8k", "cpu"): dict(epochs=6)}
+# And the features of all its places are 49 times as large: 7,000 pictures fill two gigabytes.
+ATTENTION = {
+    ("flickr8k", "cpu"): dict(epochs=6),
+    ("flickr30k", "cpu"): dict(pictures=7000),
+    ("coco", "cpu"): dict(pictures=7000),
+    ("conceptual", "cpu"): dict(pictures=7000),
+}
 
 
 def recipe_for(data, size, seed=0, model="show-and-tell", **changes):
@@ -149,7 +156,10 @@ def recipe_for(data, size, seed=0, model="show-and-tell", **changes):
     if unknown:
         raise CourseError(f"A recipe has no setting '{unknown[0]}'.")
     loop = replace(recipe.train, seed=seed, **loop)
-    return replace(recipe, model=model, **changes, train=loop)
+    recipe = replace(recipe, model=model, **changes, train=loop)
+    if seed < 0 or recipe.unfreeze < 0:
+        raise CourseError("A seed and a number of epochs to unfreeze are 0 or more.")
+    return recipe
 
 
 def train_scene_encoder(settings, dataset, device="cpu", out=None, quiet=False):
@@ -201,7 +211,10 @@ def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None):
     """As `train_captioner`, on data sets that are there already.
 
     here: what `sizes.setup` gave. eye: a trained small CNN's state, where there is one.
+    Raises CourseError if `out` holds a run of another recipe or of other pictures.
     """
+    recipe = replace(recipe, picture_size=train_set.image(0).shape[-1])
+    claim(out, recipe, train_set, dev_set)
     torch.manual_seed(recipe.train.seed)
     tokenizer = WordTokenizer.train((c for cs in train_set.captions for c in cs), recipe.min_count)
     captioner = Captioner(recipe, tokenizer).to(here.device)
@@ -222,6 +235,25 @@ def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None):
     if out:
         captioner.save(Path(out) / FILE)
     return captioner, history
+
+
+def claim(out, recipe, *sets):
+    """Keeps in the folder `out` whose run it is; raises CourseError if it is another recipe's, or of other pictures.
+
+    training.train compares settings and shapes, and these can be equal where encoder or pictures are not.
+    """
+    if not out:
+        return
+    # What may change later: how words are searched, and epochs that follow the frozen ones
+    same = replace(recipe, unfreeze=0, beam=3)
+    told = repr((same, [(each.name, each.split, each.names) for each in sets]))
+    told, path = hashlib.sha256(told.encode()).hexdigest(), Path(out) / "run.sha256"
+    if path.is_file() and path.read_text() != told:
+        raise CourseError(
+            f"{out} holds a run with other settings or pictures: delete it or choose another folder."
+        )
+    with writing(path) as temporary:
+        temporary.write_text(told)
 
 
 def _train(captioner, settings, train_set, dev_set, here, out, quiet):

@@ -57,15 +57,21 @@ def crossvalidate(
     """Trains a model once for each fold of all pictures of a data set and scores it on that fold: Folds.
 
     Each fold is the exam once, the next one decides which epoch is kept, and the model learns from all others; a
-    picture and all its captions lie in one fold. The first `count` pictures take part, all without it. With a folder
+    picture and all its captions lie in one fold. The first `count` pictures take part; without it the recipe's number,
+    or all. With a folder
     `out` every finished fold is kept there, and a broken-off study goes on. `changes` as in recipes.train_captioner.
     """
+    if folds < 3:
+        raise CourseError(
+            f"Cross-validation takes 3 folds or more, not {folds}: to learn, to choose the epoch, to score."
+        )
     here = sizes.setup(size)
     recipe = recipes.recipe_for(data, here.size, seed, model, **changes)
     splits = [datasets.load(data, split, root) for split in ("train", "dev", "test")]
     whole = datasets.join(splits).subset(count or recipe.pictures)
     parts = folds_of(len(whole), folds, seed)
     out = Path(out) if out else None
+    recipes.claim(out, recipe, whole)
     eye = None
     if recipes.needs_eye(recipe):  # its pictures are in no fold, so one eye serves all
         eye = recipes.trained_eye(recipe, here.device, out)
@@ -73,7 +79,9 @@ def crossvalidate(
         _fold(k, recipe, whole, parts, here, out / f"fold_{k + 1}" if out else None, eye)
         for k in range(folds)
     ]
-    return Folds({name: [scores[name] for scores in found] for name in found[0]})
+    # METEOR may be missing where a study went on without Java
+    names = [name for name in found[0] if all(name in scores for scores in found)]
+    return Folds({name: [scores[name] for scores in found] for name in names})
 
 
 def _fold(k, recipe, whole, parts, here, out, eye):
@@ -96,7 +104,7 @@ def _fold(k, recipe, whole, parts, here, out, eye):
 
 
 def _part(whole, indices):
-    """Some pictures of a set, which share the features of the whole: an encoder reads each picture once."""
+    """Some pictures of a set, which share the kept features of the whole."""
     part = whole.pick(indices)
     part.whole, part.indices = whole, indices
     return part

@@ -181,13 +181,20 @@ class _Run:
         self.model.eval()
         with torch.no_grad():
             if validate:
-                self.history.valid_loss.append(float(validate(self.model)))
+                self.history.valid_loss.append(self._agreed(float(validate(self.model))))
             if sample:
                 self.history.samples.append(sample(self.model))
         history = self.history
         history.seconds.append(time.perf_counter() - self.started)
         if validate and history.best_epoch == len(history.valid_loss) - 1:
             self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+
+    def _agreed(self, loss):
+        """The mean over all processes: who stops on a figure of its own leaves the others waiting."""
+        if self.accelerator.num_processes == 1:
+            return loss
+        own = torch.tensor(loss, device=self.accelerator.device)
+        return self.accelerator.reduce(own, "mean").item()
 
     def out_of_patience(self):
         patience, losses = self.settings.patience, self.history.valid_loss

@@ -160,6 +160,58 @@ def test_a_captioner_on_every_kind_of_embeddings(changes, places):
     assert memory.shape[:2] == (2, places) and len(found.caption_memory(memory)) == 2
 
 
+@pytest.mark.parametrize(
+    "change", [dict(attention="hard"), dict(balance=0.5), dict(pictures=15), dict(embed_dim=16)]
+)
+def test_a_folder_of_another_run_is_refused(tmp_path, change):
+    usual = dict(pictures=16, epochs=1, encoder_train=None)
+    line = ("show-attend-and-tell", "scenes", "smoke", 0, None, tmp_path, True)
+    recipes.train_captioner(*line, **usual)
+    kept = (tmp_path / FILE).read_bytes()
+    with pytest.raises(CourseError, match="other settings or pictures"):
+        recipes.train_captioner(*line, **usual | change)
+    assert (tmp_path / FILE).read_bytes() == kept
+    recipes.train_captioner(*line, **usual, beam=1)
+
+
+def test_a_picture_with_one_caption_trains_an_encoder(monkeypatch):
+    data = datasets.load("scenes", "train", count=6)
+    data.captions = [cs[:1] for cs in data.captions]
+    recipe = recipe_for("scenes", "smoke", fine_tune=True, batch_size=4)
+    lesson = recipes.Pictures(Captioner(recipe, _words(data)), data)
+    assert sorted(sum(lesson.batches(0), [])) == [(i, 0) for i in range(6)]
+
+
+def test_a_file_without_all_its_weights(trained, tmp_path):
+    saved = torch.load(trained[0] / FILE, weights_only=True)
+    del saved["weights"]["decoder.head.weight"]
+    torch.save(saved, tmp_path / FILE)
+    with pytest.raises(CourseError, match="lacks weights"):
+        load_captioner(tmp_path)
+    saved["recipe"]["taste"] = "sweet"
+    torch.save(saved, tmp_path / FILE)
+    with pytest.raises(CourseError, match="does not fit"):
+        load_captioner(tmp_path)
+
+
+def test_photo_captioners_from_before_there_were_grids(tmp_path):
+    data = datasets.load("scenes", "train", count=4)
+    changes = dict(encoder="resnet18", weights=None, image_size=64, encoder_train=None)
+    Captioner(recipe_for("scenes", "smoke", embeddings="pooled", **changes), _words(data)).save(
+        tmp_path / FILE
+    )
+    saved = torch.load(tmp_path / FILE, weights_only=True)
+    del saved["recipe"]["embeddings"]
+    torch.save(saved, tmp_path / FILE)
+    assert load_captioner(tmp_path).memory(data.images(range(2))).shape == (2, 1, 512)
+
+
+@pytest.mark.parametrize("change", [dict(seed=-1), dict(unfreeze=-1)])
+def test_negative_seeds_and_epochs(change):
+    with pytest.raises(CourseError, match="0 or more"):
+        recipe_for("scenes", "smoke", **change)
+
+
 def test_a_linear_layer_learns_behind_a_frozen_encoder():
     changes = dict(encoder="resnet18", weights=None, image_size=32, encoder_train=None, project=9)
     found, _ = recipes.train_captioner(

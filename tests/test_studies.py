@@ -25,6 +25,11 @@ def test_folds_that_cannot_be(folds):
         studies.folds_of(5, folds)
 
 
+def test_two_folds_leave_none_to_learn_from():
+    with pytest.raises(CourseError, match="3 folds or more"):
+        studies.crossvalidate("show-and-tell", size="smoke", folds=2)
+
+
 def test_a_summary():
     told = studies.summary([0.1, 0.2, 0.3])
     assert told["mean"] == pytest.approx(0.2) and told["sd"] == pytest.approx(0.1)
@@ -91,4 +96,4 @@ def test_the_command(study, capsys):
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(told["Bleu_4"]) == {"mean", "sd", "half_width", "folds"}
     assert main("crossvalidate show-and-tell --size smoke --folds 1".split()) == 2
-    assert "folds, not 1" in capsys.readouterr().err
+    assert "3 folds or more, not 1" in capsys.readouterr().err

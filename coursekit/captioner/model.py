@@ -40,7 +40,8 @@ class Recipe:
     `fine_tune` it learns on, and `captions_per_picture` captions of a picture share one pass of it.
     `unfreeze` epochs at the end train a frozen encoder too, at a tenth of the rate.
     `image_as` belongs to show-and-tell; `attention`, `attention_dim` and `balance` to show-attend-and-tell.
-    `pictures` and `eval_pictures` limit the training and the other sets.
+    `pictures` and `eval_pictures` limit the training and the other sets; `picture_size` is the side in pixels of what
+    it learned from, which training fills in.
     """
 
     model: str = "show-and-tell"
@@ -55,6 +56,7 @@ class Recipe:
     encoder_train: TrainSettings | None = None
     pictures: int | None = None
     eval_pictures: int | None = None
+    picture_size: int | None = None
     captions_per_picture: int = 2
     min_count: int = 1
     embed_dim: int = 128
@@ -111,7 +113,8 @@ class Captioner(nn.Module):
             raise CourseError(f"There is no way '{way}' to decode: choose {', '.join(WAYS)}.")
         search = WAYS[way]
         if getattr(search, "func", None) is decoding.sample:
-            search = partial(search, generator=torch.Generator(memory.device).manual_seed(seed))
+            device = next(self.parameters()).device
+            search = partial(search, generator=torch.Generator(device).manual_seed(seed))
         return self._search(memory, search)
 
     def _search(self, memory, search, batch_size=100):
@@ -136,15 +139,20 @@ class Captioner(nn.Module):
         device = next(self.parameters()).device
         return self.decoder.look(memory.to(device), tokens.to(device)).cpu()
 
+    def own_state(self):
+        """The weights that a file must hold: all but those of an encoder that its name gives again."""
+        weights = {f"encoder.{name}": each for name, each in self.encoder.own_state().items()}
+        return weights | {
+            f"decoder.{name}": each for name, each in self.decoder.state_dict().items()
+        }
+
     def save(self, path):
         """Writes recipe, words and trained weights; an encoder that its name gives again is not stored."""
-        weights = {f"encoder.{name}": each for name, each in self.encoder.own_state().items()}
-        weights |= {f"decoder.{name}": each for name, each in self.decoder.state_dict().items()}
         saved = {
             "model": self.recipe.model,
             "recipe": asdict(self.recipe),
             "tokenizer": self.tokenizer.to_dict(),
-            "weights": weights,
+            "weights": self.own_state(),
         }
         with writing(path) as temporary:
             torch.save(saved, temporary)
@@ -160,8 +168,15 @@ def load_captioner(path):
     saved = load_checkpoint(path)
     if saved.get("model") not in MODELS:
         raise CourseError(f"{path} holds no captioner: give a {FILE} that `coursekit train` wrote.")
-    captioner = Captioner(_recipe(saved["recipe"]), tokenizer_from_dict(saved["tokenizer"]))
-    captioner.load_state_dict(saved["weights"], strict=not captioner.encoder.named)
+    try:
+        captioner = Captioner(_recipe(saved["recipe"]), tokenizer_from_dict(saved["tokenizer"]))
+        found = captioner.load_state_dict(saved["weights"], strict=False)
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise CourseError(
+            f"{path} does not fit this version of the course: train again."
+        ) from error
+    if found.unexpected_keys or captioner.own_state().keys() & set(found.missing_keys):
+        raise CourseError(f"{path} lacks weights, or holds others: train again, or copy it anew.")
     return captioner.eval()
 
 
@@ -171,8 +186,10 @@ def shipped_captioner():
 
 
 def _recipe(saved):
+    # Before there was a choice, networks of torchvision were pooled
+    old = {} if saved["encoder"] == "small_cnn" else {"embeddings": "pooled"}
     loops = {k: TrainSettings(**saved[k]) for k in ("train", "encoder_train") if saved[k]}
-    return Recipe(**saved | loops)
+    return Recipe(**old | saved | loops)
 
 
 def _encoder(recipe):

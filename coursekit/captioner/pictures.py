@@ -16,20 +16,22 @@ from coursekit.training import bucketed_batches
 def features_of(captioner, dataset):
     """The memory of every picture of a data set (len, N, D), on the CPU."""
     captioner.eval()
-    return captioner.encoder.projection(seen_by(captioner, dataset))
+    device = next(captioner.parameters()).device
+    parts = seen_by(captioner, dataset).split(1000)
+    return torch.cat([captioner.encoder.projection(part.to(device)).cpu() for part in parts])
 
 
 def seen_by(captioner, dataset):
     """What the encoder sees in every picture (len, N, features), before its linear layer if it has one.
 
-    A frozen torchvision encoder's is kept in the build folder. That of a set with a `whole` (studies make them) is
-    taken from the whole's, which is computed once for all its parts.
+    A frozen torchvision encoder's is kept in the build folder. For a set with a `whole` (studies make them) that of
+    the whole is kept, and serves all its parts.
     """
-    if getattr(dataset, "whole", None):
-        return seen_by(captioner, dataset.whole)[dataset.indices]
     recipe, encoder = captioner.recipe, captioner.encoder.unprojected()
     if recipe.encoder == "small_cnn" or recipe.fine_tune:
         return _seen(encoder.eval(), dataset)
+    if getattr(dataset, "whole", None):
+        return seen_by(captioner, dataset.whole)[dataset.indices]
     name = f"{dataset.name}-{dataset.split}-{len(dataset)}-{encoder.name}-{recipe.embeddings}-{encoder.image_size}.pt"
     return cached_features(encoder, dataset, sizes.build_folder("features", name))
 
@@ -70,8 +72,8 @@ class Pictures:
         rng, size = random.Random(seed), recipe.train.batch_size
         order = rng.sample(range(len(self.tokens)), len(self.tokens))
         drawn = [
-            [(i, k) for k in rng.sample(range(len(self.tokens[i])), recipe.captions_per_picture)]
-            for i in order
+            [(i, k) for k in rng.sample(range(n), min(n, recipe.captions_per_picture))]
+            for i, n in ((i, len(self.tokens[i])) for i in order)
         ]
         return [sum(drawn[i : i + size], []) for i in range(0, len(drawn), size)]
 

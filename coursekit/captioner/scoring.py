@@ -28,6 +28,9 @@ def evaluate(captioner, dataset, beam=None, meteor=None, spice=False):
 
 def caption_files(captioner, paths, beam=None):
     """A caption for each picture file. Raises CourseError for a file that is missing or no picture."""
-    side = 64 if captioner.recipe.encoder == "small_cnn" else captioner.recipe.image_size
+    recipe = captioner.recipe
+    usual = 64 if recipe.encoder == "small_cnn" else recipe.image_size
+    # As large as those it learned from: sharper ones would be other pictures to it
+    side = recipe.picture_size or usual
     images = [read_image(path, side) for path in paths]
     return captioner.caption(torch.stack(images), beam)

@@ -162,7 +162,11 @@ def _imbalance(weights, real):
 
 def _reinforce(model, losses, weights, drawn, real):
     """A term whose gradient makes places likelier that led to likelier words than usual."""
-    gained = torch.zeros_like(drawn).masked_scatter(real, -losses.detach())  # (B, T)
+    weights, drawn = (
+        weights.float(),
+        drawn.float(),
+    )  # sums of small numbers, also in mixed precision
+    gained = torch.zeros_like(drawn).masked_scatter(real, -losses.detach().float())  # (B, T)
     reward = gained.sum(1) / real.sum(1)  # (B,), log-likelihood a token
     surprise = reward - model.baseline
     model.baseline.lerp_(reward.mean(), 1 - REMEMBERED)
