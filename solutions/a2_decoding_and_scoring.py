@@ -87,8 +87,8 @@ torch.set_num_threads(1)
 # $$\log p(w_1 \dots w_T \mid I) = \sum_{t=1}^{T} \log p(w_t \mid I, w_1 \dots w_{t-1})$$
 #
 # At each step every live hypothesis could go on with each of V words, which makes `K * V`
-# candidates. All of them compete with each other. Those that end with `<eos>` are taken out and
-# remembered; the best others live on. Since a log-probability is never above 0, scores only fall.
+# candidates. All of them compete with each other. Of the `beam` best, those that end with `<eos>` are
+# taken out and remembered; the `beam` best that do not end live on. Since a log-probability is never above 0, scores only fall.
 # So there is a moment from which no live hypothesis can overtake the best finished one.
 #
 # The words a hypothesis has read are in the state of the model, and the state has one row for each
@@ -493,7 +493,8 @@ def corpus_bleu(matched, total, c, r):
     # 1. Add up matched and total over the captions (4,).
     # 2. The precisions p_1 to p_4, with the two tiny numbers.
     # 3. For each N the N-th root of the product of the first N of them.
-    # 4. Multiply by the brevity penalty of c and r.
+    # 4. Multiply by the brevity penalty of c and r. Write it out here: a call of your own function
+    #    would bring its mistakes along.
     # Do not leave out an n for which nothing matches.
     ### BEGIN SOLUTION
     penalty = min(1.0, math.exp(1 - r / c))
@@ -648,8 +649,8 @@ check.on_other_data(check.cider, drawn_cider(), drawn_cider()).require(
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your parts together are a scorer. The next cell lets it judge four captions of one picture, each
-# against the references of sixty pictures. It needs questions 4 to 7. The second caption belongs to
+# Your parts together are a scorer. The next cell lets it judge four captions against four references
+# of one picture; sixty pictures give the document frequencies. It needs questions 4 to 7. The second caption belongs to
 # another picture, and the last two are made of the commonest words. What do BLEU-1 and CIDEr leave
 # of the score of the first one, and which of the two tells them apart more clearly?
 
@@ -679,7 +680,7 @@ def cider_of(caption, references, everything):
 
 
 def compare_captions():
-    """A table of your scores for four captions of one picture."""
+    """A table of your scores for four captions, against references of one picture."""
     everything = [[one.lower().rstrip(".") for one in each] for each in Scenes("dev", 60).captions]
     truth = everything[0]
     captions = [truth[0], everything[1][0], "a a on the in", "a on the"]
@@ -787,7 +788,7 @@ check.on_other_data(check.attend, *(drawn_attention() for _ in range(4))).requir
 # ```
 #
 # You cannot read the code of every model, but you can experiment: change tokens, and look which
-# logits move. Write the experiment. How many changes do you need to be sure?
+# logits move. Write the experiment. How many changes does it take to try every place?
 
 
 # %% nbgrader={"grade": false, "grade_id": "is_causal", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -852,6 +853,8 @@ def drawn_decoders():
         ("looks at <pad> in one caption", False, dict(looks=leak(at, T - 1), row=0)),
         ("looks one word ahead", False, look(lambda t: range(t + 2)) | dict(strength=0.3)),
         ("normalises over time", False, look(lambda t: range(T)) | dict(strength=0.03)),
+        ("leaks by a few thousandths", False, look(lambda t: range(T)) | dict(strength=0.004)),
+        ("looks from <bos> at the first word", False, dict(looks=leak(0, 1))),
     ]
     drawn.shuffle(decoders)
     tokens = [[drawn.randrange(1, 9) for _ in range(T)] for _ in range(rows)]
@@ -988,8 +991,10 @@ hidden_describe(describe, search)
 # search for the likeliest will mend it. Or the model finds some true caption likelier, and the search
 # missed it. Compare log-probabilities: one true caption that is likelier than what was said convicts
 # the search. If none is in sight, the model is under suspicion; can you be certain? The next cell counts the claims of each kind that are untrue, then shows pictures of
-# which something untrue was said: that caption, what your search finds with a beam of 10, and the
-# true caption that the model finds likeliest, each with its log-probability.
+# which something untrue was said: that caption, what your search finds with a beam of 10 (row
+# `wide`), and of the five captions that belong to the picture the one that the model finds likeliest
+# (row `true`), each with its log-probability. Other true captions exist, and `wide` may be one: the
+# line below it names what is untrue in it.
 
 
 # %% tags=["student"] nbgrader={"grade": false, "grade_id": "errors", "locked": true, "schema_version": 3, "solution": false, "task": false}
@@ -1021,9 +1026,9 @@ def show_errors(most=8):
         print(f"\npicture {number}")
         for name, one in rows.items():
             print(f"   {name:6}  {log_probability(picture, one):7.2f}  {one}")
-        print(
-            f"   untrue  {', '.join(' '.join(map(str, claim)) for claim in sorted(false[i], key=str))}"
-        )
+            if name != "true":
+                untrue = sorted(map(str, claims(one) - dev_facts[i]))
+                print(f"{'':19}untrue: {', '.join(untrue) or 'nothing'}")
     names = [f"{number}: {told[i]}" for number, i in enumerate(chosen)]
     figure = plots.show_pictures(dev_images[chosen], names, title="Something here is untrue")
     plots.show(figure, alt="Scenes with captions that are partly wrong: " + "; ".join(names))

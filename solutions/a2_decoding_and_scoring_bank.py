@@ -332,6 +332,15 @@ def clipped_counts(candidate, references, n):
     return [np.int64(matched), torch.tensor(len(mine))]
 ''')
 
+right("clipped_counts", "as-an-array", source='''
+def clipped_counts(candidate, references, n):
+    def grams(words):
+        return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+    mine, theirs = grams(candidate), [grams(r) for r in references]
+    return np.array([sum(min(k, max(r[g] for r in theirs)) for g, k in mine.items()), mine.total()])
+''')
+
 # --- brevity_penalty ----------------------------------------------------------------------------
 CLOSEST = "min(each, key=lambda length: (abs(length - own), length))"
 wrong("brevity_penalty", "longer-of-two", (CLOSEST, CLOSEST.replace(", length))", ", -length))")), message="the shorter one counts")
@@ -472,6 +481,10 @@ SOFTMAX = "energies.masked_fill(~real, -math.inf).softmax(-1)"
 SUM = "(weights[..., None] * memory).sum(1)"
 wrong("attend", "softmax-over-the-batch", (SOFTMAX, SOFTMAX.replace("softmax(-1)", "softmax(0)").replace("-math.inf", "-1e9")),
       message="the softmax goes over the N places")
+wrong("attend", "context-of-detached-weights", ("(weights[..., None] * memory)", "(weights.detach()[..., None] * memory)"), message="a gradient from the context to")
+wrong("attend", "context-by-loops-over-numbers", ("(weights[..., None] * memory).sum(1)",
+      "torch.stack([sum(w.item() * place for w, place in zip(*pair)) for pair in zip(weights, memory)])"), message="made with numbers")
+wrong("attend", "memory-detached-in-the-context", ("(weights[..., None] * memory)", "(weights[..., None] * memory.detach())"), message="a gradient from the context to memory")
 wrong("attend", "mask-forgotten", (SOFTMAX, "energies.softmax(-1)"), message="give the others the energy -inf")
 wrong("attend", "mask-turned-round", ("~real", "real"), message="nan or inf")
 wrong("attend", "mask-turned-round-and-large", ("~real, -math.inf", "real, -1e9"), message="the mask is turned round")
@@ -540,6 +553,8 @@ wrong("is_causal", "compares-everything", (MOVED, "(after - before).abs().max() 
 wrong("is_causal", "looks-at-later-logits", (MOVED, "(after[:, t:] - before[:, t:]).abs().max() > 1e-4"),
       message="the logits before the changed token alone")
 wrong("is_causal", "last-token-only", ("range(1, tokens.shape[1])", "[tokens.shape[1] - 1]"), message="change each place in turn")
+wrong("is_causal", "first-places-left-out", ("range(1, tokens.shape[1])", "range(2, tokens.shape[1])"), message="change each place in turn")
+wrong("is_causal", "tolerance-too-wide", ("> 1e-4", "> 2e-2"), message="the tolerance is too wide")
 wrong("is_causal", "second-token-only", ("range(1, tokens.shape[1])", "[1]"), message="change each place in turn")
 wrong("is_causal", "last-token-is-left-out", ("range(1, tokens.shape[1])", "range(1, tokens.shape[1] - 1)"), message="change each place in turn")
 wrong("is_causal", "only-the-neighbour", (MOVED, "(after[:, t - 1] - before[:, t - 1]).abs().max() > 1e-4"), message="compare all places before it")

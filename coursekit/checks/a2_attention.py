@@ -145,7 +145,7 @@ def _gradients(answer, given, real):
     for name, result in (("context", context), ("weights", weights)):
         if not getattr(result, "requires_grad", False):
             why = "item(), detach(), numpy() and new tensors made of numbers cut the gradient off"
-            raise Wrong(f"a {name} with a gradient", f"a {type(result).__name__} without one", why)
+            raise Wrong(f"{name} with a gradient", f"a {type(result).__name__} without one", why)
     B, D = context.shape
     (
         (context * numbers(B, D, key=1.0)).sum()
@@ -161,12 +161,31 @@ def _gradients(answer, given, real):
                 "nan or inf",
                 "-inf before the softmax, not 0 * inf after it",
             )
+    _slopes(answer, given, real)
     if _leaks(wanting[0].grad, real):
         raise Wrong(
             "no gradient at places that are not real",
             "a gradient there",
             "their energy is -inf before the softmax",
         )
+
+
+def _slopes(answer, given, real, step=1e-2):
+    """The gradient of the context alone is its slope, measured by small steps of one argument after the other."""
+    for k, name in enumerate(NAMES):
+        along = numbers(*given[k].shape, key=3.0 + k)
+
+        def total(part, k=k):
+            context, _ = answer(*given[:k], part, *given[k + 1 :], real.clone())
+            return (context * numbers(*context.shape, key=1.0)).sum()
+
+        part = given[k].clone().requires_grad_()
+        total(part).backward()
+        found = 0.0 if part.grad is None else float((part.grad * along).sum())
+        slope = float(total(given[k] + step * along) - total(given[k] - step * along)) / (2 * step)
+        if abs(found - slope) > 0.02 + 0.05 * abs(slope):
+            why = "the context is made with numbers: item(), detach() or torch.tensor(…) cut off what the weights would tell"
+            raise Wrong(f"a gradient from the context to {name} of {slope:.3f} along a step", f"{found:.3f}", why)  # fmt: skip
 
 
 def _leaks(grad, real):
@@ -241,6 +260,9 @@ DECODERS = [
     ("normalises over time, so that all tokens move all logits a little", False,
      dict(looks=lambda t, T: range(T), strength=0.05), "a small leak is one: anything above 1e-4"),
     ("looks from place 2 at token 3 and leaks nowhere else", False, dict(looks=_leak(2, 3)), EVERY_PLACE),
+    ("looks from place 0 at token 1 and leaks nowhere else", False, dict(looks=_leak(0, 1)), EVERY_PLACE),
+    ("leaks everywhere, by a few thousandths", False, dict(looks=lambda t, T: range(T), strength=0.004),
+     "anything above 1e-4 is a leak: the tolerance is too wide"),
     ("looks from place 0 at the last token alone", False, dict(looks=_leak(0, 6)), EVERY_PLACE),
     ("looks from place 5 at the last token alone", False, dict(looks=_leak(5, 6)), EVERY_PLACE),
     ("looks ahead in the second caption alone", False, dict(looks=_leak(1, 4), row=1), "compare all captions of the batch"),

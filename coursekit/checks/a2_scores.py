@@ -71,6 +71,8 @@ def clipped_counts(answer, program, candidates=CANDIDATES, references=REFERENCES
 
 
 def _two_counts(got):
+    if hasattr(got, "tolist"):
+        got = got.tolist()
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         told = "None" if got is None else f"a {type(got).__name__}"
         raise Wrong("two numbers, matched and total", told, "return matched, total")

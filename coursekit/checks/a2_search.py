@@ -285,7 +285,7 @@ ORDERS = {
             ([1, 4, 3, 0, 2], "multiplied; divide by length ** alpha"),
             ([0, 2, 4, 3, 1], "alpha is an exponent of the length"),
             ([1, 4, 0, 3, 2], "alpha is not used: divide by length ** alpha"),
-            ([1, 4, 0, 2, 3], "the length is changed before the power is taken; here it is the number of tokens"),
+            ([1, 4, 0, 2, 3], "the length is changed before the power is taken; here it is the number of tokens and 1 for <eos>"),
         ],
     ),
     1.0: ([0, 2, 4, 3, 1], []),
