@@ -1,0 +1,161 @@
+"""GPT-2 by hand (Radford et al. 2019): a transformer that guesses the next token from all before it."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from coursekit.errors import CourseError
+
+
+class CausalSelfAttention(nn.Module):
+    """Every place asks all places up to itself (Vaswani et al. 2017, eq. 1, with a causal mask)."""
+
+    def __init__(self, dim, heads, dropout):
+        super().__init__()
+        if dim % heads:
+            raise CourseError(f"{heads} heads do not share {dim} numbers evenly: choose a divisor.")
+        self.heads, self.rate = heads, dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x, past=None):
+        """x (B, T, D), past keys and values (B, heads, S, D / heads) → (B, T, D), and those of S + T places."""
+        B, T, D = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, nh, T, hd)
+        if past is not None:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)  # (B, nh, S + T, hd)
+        causal = past is None or past[0].shape[2] == 0
+        mask = None
+        if not causal and T > 1:
+            mask = x.new_ones(T, k.shape[2], dtype=torch.bool).tril(k.shape[2] - T)
+        rate = self.rate if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, mask, rate, is_causal=causal and T > 1)
+        return self.dropout(self.out(y.transpose(1, 2).reshape(B, T, D))), (k, v)
+
+
+class Block(nn.Module):
+    """Attention gathers, the MLP digests; both add to what flows by, and norm only what they read."""
+
+    def __init__(self, dim, heads, dropout):
+        super().__init__()
+        self.norm_1, self.norm_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = CausalSelfAttention(dim, heads, dropout)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, 4 * dim),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(4 * dim, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x, past=None):
+        """x (B, T, D) → (B, T, D) and this layer's keys and values."""
+        gathered, past = self.attention(self.norm_1(x), past)
+        x = x + gathered
+        return x + self.mlp(self.norm_2(x)), past
+
+
+class GPT(nn.Module):
+    """A language model of GPT-2's build. A step model: memory (B, N, D) is a prefix of N embeddings, or None."""
+
+    def __init__(self, vocab_size=50257, context=1024, dim=768, layers=12, heads=12, dropout=0.1):
+        super().__init__()
+        # The arguments once more, so that another process can build the same model
+        self.settings = dict(vocab_size=vocab_size, context=context, dim=dim)
+        self.settings |= dict(layers=layers, heads=heads, dropout=dropout)
+        self.context, self.layers, self.heads, self.dim = context, layers, heads, dim
+        self.tokens = nn.Embedding(vocab_size, dim)
+        self.positions = nn.Embedding(context, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, vocab_size, bias=False)
+        self.apply(_initialise)
+        for block in self.blocks:  # each of 2 L additions brings its share of the variance
+            for last in (block.attention.out, block.mlp[2]):
+                nn.init.normal_(last.weight, std=0.02 / math.sqrt(2 * layers))
+        self.head.weight = self.tokens.weight  # one matrix reads and writes words
+
+    def run(self, x, past=None):
+        """x (B, T, D) embeddings without positions → (B, T, D) after the last norm, and all layers' past."""
+        start = past[0][0].shape[2] if past else 0
+        T = x.shape[1]
+        if start + T > self.context:
+            raise CourseError(
+                f"This model reads {self.context} tokens, not {start + T}: cut the text, or give a longer context."
+            )
+        x = self.dropout(x + self.positions.weight[start : start + T])
+        found = []
+        for block, own in zip(self.blocks, past or [None] * self.layers, strict=True):
+            x, own = block(x, own)
+            found.append(own)
+        return self.norm(x), tuple(found)
+
+    def start(self, memory):
+        """The state after a prefix (B, N, D) and before any token; a number B, or N = 0, is no prefix."""
+        if isinstance(memory, int):
+            memory = self.tokens.weight.new_zeros(memory, 0, self.dim)
+        if memory.shape[1]:
+            return self.run(memory)[1]
+        empty = memory.new_zeros(len(memory), self.heads, 0, self.dim // self.heads)
+        return tuple((empty, empty) for _ in range(self.layers))
+
+    def step(self, tokens, state):
+        """tokens (B,) and the state → logits (B, V) of the next token, and the next state."""
+        x, state = self.run(self.tokens(tokens)[:, None], state)
+        return self.head(x[:, 0]), state
+
+    def hidden(self, memory, tokens):
+        """memory (B, N, D) or None, tokens (B, T) → (B, T, D): output t has seen the prefix and tokens 0 to t."""
+        words = self.tokens(tokens)
+        if memory is None:
+            return self.run(words)[0]
+        return self.run(torch.cat([memory, words], 1))[0][:, memory.shape[1] :]
+
+    def forward(self, memory, tokens):
+        """memory (B, N, D) or None, tokens (B, T) → logits (B, T, V); logits t are a guess at token t + 1."""
+        return self.head(self.hidden(memory, tokens))
+
+
+def _initialise(module):
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+# Names of Hugging Face's GPT-2, one block's and the whole's, and ours
+BLOCK = {
+    "ln_1": "norm_1",
+    "attn.c_attn": "attention.qkv",
+    "attn.c_proj": "attention.out",
+    "ln_2": "norm_2",
+    "mlp.c_fc": "mlp.0",
+    "mlp.c_proj": "mlp.2",
+}
+WHOLE = {"wte": "tokens", "wpe": "positions", "ln_f": "norm"}
+
+
+def from_hugging_face(model, dropout=0.1):
+    """A GPT with the weights of transformers' GPT2LMHeadModel, of any size."""
+    own = model.config
+    sizes = dict(vocab_size=own.vocab_size, context=own.n_positions, dim=own.n_embd)
+    gpt = GPT(**sizes, layers=own.n_layer, heads=own.n_head, dropout=dropout)
+    gpt.load_state_dict(renamed(model.transformer.state_dict()), strict=False)
+    return gpt
+
+
+def renamed(state):
+    """The state of transformers' GPT2Model under our names; its Conv1D keeps matrices the other way round."""
+    found = {}
+    for name, value in state.items():
+        parts = name.split(".")
+        layer, kind = ".".join(parts[:2]), ".".join(parts[2:-1])
+        if parts[0] != "h":
+            found[f"{WHOLE[parts[0]]}.{parts[-1]}"] = value
+        elif kind in BLOCK:
+            turned = value.T if "c_" in kind and value.ndim == 2 else value
+            found[f"{layer.replace('h.', 'blocks.')}.{BLOCK[kind]}.{parts[-1]}"] = turned
+    return found
