@@ -843,7 +843,9 @@ def test_what_the_disk_will_not_give_is_told(gather, tmp_path, good, monkeypatch
 
 
 def test_a_large_class_needs_few_open_files(gather, tmp_path, good):
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip(
+        "resource", reason="NOT TESTED: this system has no limits on open files"
+    )
     files = {f"student{number}.zip": pack({"small.ipynb": good}) for number in range(40)}
     work = write(tmp_path / "work", files)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -862,7 +864,7 @@ def test_names_that_are_no_text_are_read(gather, tmp_path, good):
     try:
         os.makedirs(folder)
     except OSError:
-        pytest.skip("this file system takes text only")
+        pytest.skip("NOT TESTED: this file system takes text names only")
     with open(folder + b"/small.ipynb", "wb") as file:
         file.write(good)
     write(work, {"Lee/small/small.ipynb": good})
