@@ -23,7 +23,8 @@ class _Tokenizer:
         return [self.bos_id, *self.encode(caption), self.eos_id]
 
     def _until_end(self, tokens):
-        for token in map(int, tokens):
+        tokens = [int(token) for token in tokens]
+        for token in tokens[1:] if tokens[:1] == [self.bos_id] else tokens:
             if token == self.eos_id:
                 return
             if token not in (self.pad_id, self.bos_id):
@@ -72,10 +73,12 @@ class BPETokenizer(_Tokenizer):
     """Byte-level BPE (Sennrich et al. 2016; bytes as in GPT-2, Radford et al. 2019) by Hugging Face tokenizers.
 
     No caption has an unknown token: a word that was never seen is spelled in smaller pieces.
+    ids: pad, bos, eos and unk; a language model's own may be one and the same.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, ids=(0, 1, 2, 3)):
         self.model = model
+        self.pad_id, self.bos_id, self.eos_id, self.unk_id = ids
 
     @classmethod
     def train(cls, captions, vocab_size=1000):
@@ -95,9 +98,27 @@ class BPETokenizer(_Tokenizer):
         model.train_from_iterator((" ".join(words(c)) for c in captions), trainer)
         return cls(model)
 
+    @classmethod
+    def from_pretrained(cls, name):
+        """The tokens of a language model of Hugging Face: a name on the hub, or a folder. GPT-2's eos is bos and pad, too."""
+        from transformers import AutoTokenizer
+
+        try:
+            found = AutoTokenizer.from_pretrained(name, use_fast=True)
+            model = found.backend_tokenizer
+        except (OSError, ValueError, AttributeError) as error:
+            raise CourseError(
+                f"There is no tokenizer '{name}': give a name on the hub (with a network), or a folder that "
+                "save_pretrained wrote."
+            ) from error
+        eos = found.eos_token_id
+        others = (found.pad_token_id, found.bos_token_id, eos, found.unk_token_id)
+        return cls(model, tuple(eos if one is None else one for one in others))
+
     def encode(self, caption):
-        """Tokens of a caption, without bos and eos."""
-        return self.model.encode(" ".join(words(caption)), add_special_tokens=False).ids
+        """Tokens of a caption, without bos and eos. A space begins it, as inside a text."""
+        text = "".join(f" {word}" for word in words(caption))
+        return self.model.encode(text, add_special_tokens=False).ids
 
     def decode(self, tokens):
         """The caption of tokens: stops at eos, skips pad and bos."""
@@ -107,7 +128,8 @@ class BPETokenizer(_Tokenizer):
         return self.model.get_vocab_size()
 
     def to_dict(self):
-        return {"kind": "bpe", "model": self.model.to_str()}
+        ids = [self.pad_id, self.bos_id, self.eos_id, self.unk_id]
+        return {"kind": "bpe", "model": self.model.to_str(), "ids": ids}
 
 
 def tokenizer_from_dict(saved):
@@ -117,7 +139,7 @@ def tokenizer_from_dict(saved):
     if saved.get("kind") == "bpe":
         from tokenizers import Tokenizer
 
-        return BPETokenizer(Tokenizer.from_str(saved["model"]))
+        return BPETokenizer(Tokenizer.from_str(saved["model"]), saved.get("ids", (0, 1, 2, 3)))
     raise CourseError("The saved tokenizer is of no known kind: train the model again.")
 
 

@@ -13,6 +13,7 @@ from coursekit.cli import models as cli_models
 from coursekit.errors import CourseError
 from coursekit.recipes import FILE, MODELS, PHOTOS, RECIPES, Captioner, load_captioner, recipe_for
 from coursekit.sizes import SIZES
+from coursekit.text import WordTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_fine_tuning_moves_the_encoder_and_freezing_does_not():
 
 
 def _words(data):
-    return recipes.WordTokenizer.train([c for cs in data.captions for c in cs])
+    return WordTokenizer.train([c for cs in data.captions for c in cs])
 
 
 @pytest.mark.parametrize("fine_tune", [False, True])

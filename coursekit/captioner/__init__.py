@@ -7,6 +7,7 @@ from coursekit.captioner.model import (
     Captioner,
     Recipe,
     load_captioner,
+    make_language,
     shipped_captioner,
 )
 from coursekit.captioner.pictures import Pictures, features_of
@@ -23,5 +24,6 @@ __all__ = [
     "evaluate",
     "features_of",
     "load_captioner",
+    "make_language",
     "shipped_captioner",
 ]

@@ -11,12 +11,17 @@ from coursekit import decoding
 from coursekit.errors import CourseError, writing
 from coursekit.models.attention import ShowAttendAndTell, attention_loss
 from coursekit.models.encoders import SHIPPED
+from coursekit.models.gpt import GPT
+from coursekit.models.language import HuggingFaceLM
 from coursekit.models.lstm import ShowAndTell, caption_loss
+from coursekit.models.prefix import PrefixCaptioner, prefix_loss
 from coursekit.models.sources import make_encoder
 from coursekit.text import pad, tokenizer_from_dict
 from coursekit.training import TrainSettings, load_checkpoint
 
-MODELS = ("show-and-tell", "show-attend-and-tell")
+MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
+# Tokens that a small language model reads: five captions one after another, or a picture and a caption
+CONTEXT = 128
 FILE = "captioner.pt"
 # Ways to choose the words, all of one shape: (model, memory, bos_id, eos_id) → token lists, scores
 WAYS = {
@@ -39,7 +44,11 @@ class Recipe:
     a linear layer behind it (see models.sources.make_encoder). A frozen encoder sees each picture once and batches are made of captions of like length; with
     `fine_tune` it learns on, and `captions_per_picture` captions of a picture share one pass of it.
     `unfreeze` epochs at the end train a frozen encoder too, at a tenth of the rate.
-    `image_as` belongs to show-and-tell; `attention`, `attention_dim` and `balance` to show-attend-and-tell.
+    `image_as` belongs to show-and-tell; `attention`, `attention_dim` and `balance` to show-attend-and-tell;
+    `mapper`, `length`, `tuning` and `types` to prefix (see models.prefix.PrefixCaptioner), whose `language` is "small",
+    a GPT of the `language_…` numbers, or a language model of Hugging Face by its name or folder. The small one is first
+    trained, as `language_train` says, on captions alone: those of `language_pictures` other scenes, else of the
+    training set.
     `pictures` and `eval_pictures` limit the training and the other sets; `picture_size` is the side in pixels of what
     it learned from, which training fills in.
     """
@@ -65,19 +74,32 @@ class Recipe:
     attention: str = "soft"
     attention_dim: int = 256
     balance: float = 0.1
+    mapper: str = "mlp"
+    length: int = 1
+    tuning: str = "tuned"
+    types: bool = True
+    language: str = "small"
+    language_dim: int = 128
+    language_layers: int = 4
+    language_heads: int = 4
+    language_pictures: int = 0
+    language_train: TrainSettings | None = None
     dropout: float = 0.2
     beam: int = 3
     train: TrainSettings = field(default_factory=TrainSettings)
 
 
 class Captioner(nn.Module):
-    """An encoder, a decoder that is a step model, and the words they speak."""
+    """An encoder, a decoder that is a step model, and the words they speak.
 
-    def __init__(self, recipe, tokenizer):
+    language: a trained language model for a prefix captioner; without it one is made as the recipe says.
+    """
+
+    def __init__(self, recipe, tokenizer, language=None):
         super().__init__()
         self.recipe, self.tokenizer = recipe, tokenizer
         self.encoder = _encoder(recipe)
-        self.decoder = _decoder(recipe, len(tokenizer), self.encoder.dim)
+        self.decoder = _decoder(recipe, len(tokenizer), self.encoder.dim, language)
 
     def unfreeze(self):
         """From now on the encoder learns too."""
@@ -95,6 +117,8 @@ class Captioner(nn.Module):
         """What training lowers: nats a token, and what the decoder's attention adds. tokens (B, T), bos first."""
         if self.recipe.model == "show-and-tell":
             return caption_loss(self.decoder, memory, tokens, self.tokenizer.pad_id)
+        if self.recipe.model == "prefix":
+            return prefix_loss(self.decoder, memory, tokens, self.tokenizer.eos_id)
         recipe = self.recipe
         return attention_loss(self.decoder, memory, tokens, self.tokenizer.pad_id, recipe.balance)
 
@@ -142,9 +166,8 @@ class Captioner(nn.Module):
     def own_state(self):
         """The weights that a file must hold: all but those of an encoder that its name gives again."""
         weights = {f"encoder.{name}": each for name, each in self.encoder.own_state().items()}
-        return weights | {
-            f"decoder.{name}": each for name, each in self.decoder.state_dict().items()
-        }
+        decoder = getattr(self.decoder, "own_state", self.decoder.state_dict)()
+        return weights | {f"decoder.{name}": each for name, each in decoder.items()}
 
     def save(self, path):
         """Writes recipe, words and trained weights; an encoder that its name gives again is not stored."""
@@ -188,7 +211,8 @@ def shipped_captioner():
 def _recipe(saved):
     # Before there was a choice, networks of torchvision were pooled
     old = {} if saved["encoder"] == "small_cnn" else {"embeddings": "pooled"}
-    loops = {k: TrainSettings(**saved[k]) for k in ("train", "encoder_train") if saved[k]}
+    names = ("train", "encoder_train", "language_train")
+    loops = {k: TrainSettings(**saved[k]) for k in names if saved.get(k)}
     return Recipe(**old | saved | loops)
 
 
@@ -199,10 +223,22 @@ def _encoder(recipe):
     return make_encoder(recipe.encoder, weights, recipe.fine_tune, *shape)
 
 
-def _decoder(recipe, vocab_size, memory_dim):
+def _decoder(recipe, vocab_size, memory_dim, language):
     sizes = (vocab_size, memory_dim, recipe.embed_dim, recipe.hidden_dim)
     if recipe.model == "show-and-tell":
         return ShowAndTell(*sizes, recipe.image_as, recipe.dropout)
     if recipe.model == "show-attend-and-tell":
         return ShowAttendAndTell(*sizes, recipe.attention_dim, recipe.attention, recipe.dropout)
+    if recipe.model == "prefix":
+        language = language or make_language(recipe, vocab_size)
+        own = (recipe.mapper, recipe.length, recipe.tuning, recipe.dropout, recipe.types)
+        return PrefixCaptioner(language, memory_dim, *own)
     raise CourseError(f"There is no model '{recipe.model}': choose one of {', '.join(MODELS)}.")
+
+
+def make_language(recipe, vocab_size):
+    """The language model of a prefix captioner: the small one untrained, Hugging Face's with its weights."""
+    if recipe.language != "small":
+        return HuggingFaceLM.load(recipe.language)
+    sizes = (recipe.language_dim, recipe.language_layers, recipe.language_heads)
+    return GPT(vocab_size, CONTEXT, *sizes, recipe.dropout)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from coursekit.cli.base import command, data_options, json_option, size_option
 
-MODELS = ("show-and-tell", "show-attend-and-tell")
+MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
 # Options of `train` and `crossvalidate` that replace a field of the recipe, with what argparse needs to know
 FIELDS = {
     "epochs": dict(type=int, help="instead of the recipe's"),
@@ -19,6 +19,14 @@ FIELDS = {
     "project": dict(type=int, metavar="D", help="a linear layer of so many numbers behind it"),
     "image-as": dict(choices=["input", "state"], help="how show-and-tell is given the picture"),
     "attention": dict(choices=["soft", "hard"], help="how show-attend-and-tell looks"),
+    "language": dict(metavar="NAME", help="of prefix: small, or a name or folder of Hugging Face"),
+    "mapper": dict(
+        choices=["linear", "mlp", "transformer"], help="what makes a prefix of a picture"
+    ),
+    "length": dict(type=int, help="of the prefix; by linear and mlp for each embedding"),
+    "tuning": dict(
+        choices=["frozen", "tuned", "lora"], help="what prefix does to its language model"
+    ),
     "unfreeze": dict(
         type=int, metavar="EPOCHS", help="epochs that also train the encoder, at the end"
     ),

@@ -66,6 +66,7 @@ class GPT(nn.Module):
         self.settings = dict(vocab_size=vocab_size, context=context, dim=dim)
         self.settings |= dict(layers=layers, heads=heads, dropout=dropout)
         self.context, self.layers, self.heads, self.dim = context, layers, heads, dim
+        self.vocab_size, self.named = vocab_size, False  # no name gives its weights again
         self.tokens = nn.Embedding(vocab_size, dim)
         self.positions = nn.Embedding(context, dim)
         self.dropout = nn.Dropout(dropout)

@@ -1,0 +1,121 @@
+"""The training that joins data, encoder, language model and loop."""
+
+import copy
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from coursekit import datasets, sizes
+from coursekit.captioner import FILE, Captioner, Pictures
+from coursekit.errors import CourseError, writing
+from coursekit.recipes.parts import (
+    needs_eye,
+    needs_language,
+    texts_for,
+    trained_eye,
+    trained_language,
+)
+from coursekit.recipes.settings import recipe_for
+from coursekit.text import BPETokenizer, WordTokenizer
+from coursekit.training import train
+
+
+def show_and_tell(data="scenes", size=None, seed=0, root=None, out=None, quiet=False, **changes):
+    """`train_captioner` for Show and Tell."""
+    return train_captioner("show-and-tell", data, size, seed, root, out, quiet, **changes)
+
+
+def train_captioner(
+    model, data="scenes", size=None, seed=0, root=None, out=None, quiet=False, **changes
+):
+    """Trains a model of captioner.MODELS and returns the captioner and its History.
+
+    data: a name of datasets.NAMES; photos come from `root`, a folder in the official layout. With a folder `out` the
+    run is saved there epoch by epoch, continues where it was interrupted, and leaves captioner.pt. `changes` replace
+    fields of the recipe or of its TrainSettings.
+    """
+    here = sizes.setup(size)
+    recipe = recipe_for(data, here.size, seed, model, **changes)
+    sets = [
+        datasets.load(data, split, root, count)
+        for split, count in (("train", recipe.pictures), ("dev", recipe.eval_pictures))
+    ]
+    return train_on(recipe, *sets, here, out, quiet)
+
+
+def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None, language=None):
+    """As `train_captioner`, on data sets that are there already.
+
+    here: what `sizes.setup` gave. eye: a trained small CNN's state, and language: a trained GPT, where there is one.
+    Raises CourseError if `out` holds a run of another recipe or of other pictures.
+    """
+    recipe = replace(recipe, picture_size=train_set.image(0).shape[-1])
+    claim(out, recipe, train_set, dev_set)
+    torch.manual_seed(recipe.train.seed)
+    tokenizer = tokenizer_for(recipe, train_set)
+    if needs_language(recipe) and language is None:
+        texts = texts_for(recipe, train_set), dev_set.captions
+        language, _ = trained_language(recipe, tokenizer, *texts, here.device, out, quiet)
+        torch.manual_seed(recipe.train.seed)
+    # Trained on and perhaps given small matrices: the caller's stays as it is
+    captioner = Captioner(recipe, tokenizer, copy.deepcopy(language)).to(here.device)
+    if needs_eye(recipe):
+        eye = eye or trained_eye(recipe, here.device, out, quiet)
+        # Parts and layers hold the small CNN inside; a linear layer behind it starts at random
+        inner = getattr(captioner.encoder, "encoder", captioner.encoder)
+        inner.load_state_dict(eye, strict=recipe.project is None)
+    history = _train(captioner, recipe.train, train_set, dev_set, here, out, quiet)
+    if recipe.unfreeze:
+        captioner.unfreeze()
+        # A tenth of the rate: large steps would undo what the encoder knows
+        last = replace(
+            recipe.train, epochs=recipe.unfreeze, learning_rate=recipe.train.learning_rate / 10
+        )
+        folder = Path(out) / "unfrozen" if out else None
+        history = _train(captioner, last, train_set, dev_set, here, folder, quiet)
+    if out:
+        captioner.save(Path(out) / FILE)
+    return captioner, history
+
+
+def tokenizer_for(recipe, train_set):
+    """Words of the training captions; for a language model of Hugging Face its own tokens."""
+    if recipe.model == "prefix" and recipe.language != "small":
+        return BPETokenizer.from_pretrained(recipe.language)
+    return WordTokenizer.train((c for cs in train_set.captions for c in cs), recipe.min_count)
+
+
+def claim(out, recipe, *sets):
+    """Keeps in the folder `out` whose run it is; raises CourseError if it is another recipe's, or of other pictures.
+
+    training.train compares settings and shapes, and these can be equal where encoder or pictures are not.
+    """
+    if not out:
+        return
+    # What may change later: how words are searched, and epochs that follow the frozen ones
+    same = replace(recipe, unfreeze=0, beam=3)
+    told = repr((same, [(each.name, each.split, each.names) for each in sets]))
+    told, path = hashlib.sha256(told.encode()).hexdigest(), Path(out) / "run.sha256"
+    if path.is_file() and path.read_text() != told:
+        raise CourseError(
+            f"{out} holds a run with other settings or pictures: delete it or choose another folder."
+        )
+    with writing(path) as temporary:
+        temporary.write_text(told)
+
+
+def _train(captioner, settings, train_set, dev_set, here, out, quiet):
+    lesson, exam = Pictures(captioner, train_set), Pictures(captioner, dev_set)
+    return train(
+        captioner,
+        lesson.loss,
+        lambda epoch: lesson.batches(settings.seed * 1000 + epoch),
+        settings,
+        validate=lambda _: exam.mean_loss(),
+        sample=lambda _: exam.one_caption(),
+        out=out,
+        dtype=here.dtype,
+        quiet=quiet,
+    )
