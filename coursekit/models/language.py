@@ -26,7 +26,9 @@ class HuggingFaceLM(nn.Module):
     def load(cls, name):
         """The model of a name on the hub, or of a folder that `save_pretrained` left."""
         from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # a word on stderr costs a notebook its mark
         try:
             return cls(AutoModelForCausalLM.from_pretrained(name), named=True)
         except (OSError, ValueError) as error:
@@ -78,11 +80,13 @@ def add_lora(language, rank=8):
     They alone learn, and B = 0 at first, so that the model begins as it was. In place.
     """
     from peft import LoraConfig, inject_adapter_in_model
+    from transformers.pytorch_utils import Conv1D
 
     own = isinstance(language, GPT)
     # Those that mix and digest; not the head, which is the words' embeddings too
     names = r".*blocks\.\d+\.(attention\.(qkv|out)|mlp\.[02])" if own else "all-linear"
-    settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
+    turned = any(isinstance(each, Conv1D) for each in language.modules())  # GPT-2's matrices
+    settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names, fan_in_fan_out=turned)
     inject_adapter_in_model(settings, language if own else language.model)
 
 
