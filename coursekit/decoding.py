@@ -15,7 +15,8 @@ from coursekit.errors import CourseError
 def select(state, index):
     """The rows `index` (int64) of every tensor in a state."""
     if isinstance(state, torch.Tensor):
-        return state[index]
+        # Copies whole rows, where state[index] goes number by number
+        return state.index_select(0, index)
     if isinstance(state, dict):
         return {key: select(value, index) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
@@ -149,20 +150,23 @@ class _Beams:
         # 2K candidates: even if K of them end, K stay alive.
         scores, index = total.topk(min(2 * self.K, total.shape[1]))
         origin, token = index // V, index % V  # (O, 2K)
-        self._finish(scores, origin, token, t)
-        scores = scores.masked_fill(token == self.eos_id, -torch.inf)
-        self.alive, kept = scores.topk(self.K)
+        ends = token == self.eos_id
+        if ends.any():
+            self._finish(scores, origin, ends, t)
+        self.alive, kept = scores.masked_fill(ends, -torch.inf).topk(self.K)
         origin, token = origin.gather(1, kept), token.gather(1, kept)  # (O, K)
         rows = origin + self.K * torch.arange(len(token), device=token.device)[:, None]  # (O, K)
         self.tokens = self.tokens.flatten(0, 1)[rows]
         self.tokens[:, :, t] = token
         going = self._can_win(t)
-        self.open, self.alive, self.tokens = self.open[going], self.alive[going], self.tokens[going]
-        return token[going].flatten(), rows[going].flatten()
+        if not going.all():
+            self.open, self.alive = self.open[going], self.alive[going]
+            self.tokens, token, rows = self.tokens[going], token[going], rows[going]
+        return token.flatten(), rows.flatten()
 
-    def _finish(self, scores, origin, token, t):
+    def _finish(self, scores, origin, ends, t):
         """Keeps the best hypothesis that ends now, among the K best candidates, if it beats the earlier ones."""
-        ended = scores.masked_fill(token != self.eos_id, -torch.inf)[:, : self.K]
+        ended = scores.masked_fill(~ends, -torch.inf)[:, : self.K]
         score, k = ended.max(1)  # (O,): all that end now are equally long
         rank = self._rank(score, t + 1)
         better = rank > self.rank[self.open]

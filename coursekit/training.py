@@ -78,8 +78,11 @@ def train(
     stops after `settings.patience` epochs without a better one. sample(model) → a line to print after each epoch.
     With a folder `out`, every epoch is saved there with TensorBoard curves: the same call continues an interrupted
     run where it stopped, with the same result, and returns at once where the run is complete. `dtype` bfloat16 or
-    float16 trains in mixed precision. Under `torchrun` or `accelerate launch` the batches are shared among processes.
-    Raises CourseError if `out` holds a run with other settings or of another model, or if the loss is not finite.
+    float16 trains in mixed precision. Only what learns is saved: parameters with `requires_grad`, and buffers.
+    Under `torchrun` or `accelerate launch` n processes share the batches: a step is n of them, as with `accumulate` = n
+    in one process, each weighing alike whatever it holds.
+    Raises CourseError if nothing of the model learns, if `out` holds a run with other settings, of another model or
+    with another number of steps, or if the loss is not finite.
     """
     run = _Run(model, loss_fn, batches, settings, out, dtype, quiet)
     run.resume()
@@ -105,15 +108,17 @@ class _Run:
         self.model, self.batches, self.settings, self.quiet = model, batches, settings, quiet
         self.out = Path(out) if out else None
         parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            raise CourseError(
+                "Nothing of this model learns: unfreeze a part of it, or leave training out."
+            )
         optimizer = torch.optim.AdamW(
             parameters, settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.loss = self.accelerator.prepare_model(_Loss(model, loss_fn, dtype))
         self.optimizer = optimizer
-        self.step, self.total = (
-            0,
-            math.ceil(len(self.share(0)) / settings.accumulate) * settings.epochs,
-        )
+        self.step = 0
+        self.total = math.ceil(len(self.share(0)) / settings.accumulate) * settings.epochs
         self.history, self.best = History(), None
         self.started = time.perf_counter()
 
@@ -128,19 +133,16 @@ class _Run:
 
     def one_epoch(self, epoch):
         # A seed of its own for each epoch, so that a resumed run drops out the same units.
-        torch.manual_seed(1000 * self.settings.seed + epoch)
+        seed = 1000 * self.settings.seed + epoch
+        torch.manual_seed(seed)
         self.loss.train()
         total, batches = 0.0, self.share(epoch)
+        if self.accelerator.process_index:  # other batches, so other units dropped out
+            torch.manual_seed(seed + 1_000_003 * self.accelerator.process_index)
         hidden = self.quiet or not self.accelerator.is_main_process
         # On stdout: a word on stderr costs a notebook its mark in nbgrader.
-        bar = tqdm(
-            batches,
-            f"epoch {epoch + 1}",
-            file=sys.stdout,
-            leave=False,
-            disable=hidden,
-            mininterval=2,
-        )
+        looks = dict(file=sys.stdout, leave=False, disable=hidden, mininterval=2)
+        bar = tqdm(batches, f"epoch {epoch + 1}", **looks)
         every = self.settings.accumulate
         for i, batch in enumerate(bar):
             group = min(every, len(batches) - i // every * every)  # the last group may be short
@@ -187,7 +189,19 @@ class _Run:
         history = self.history
         history.seconds.append(time.perf_counter() - self.started)
         if validate and history.best_epoch == len(history.valid_loss) - 1:
-            self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best = {k: v.detach().cpu().clone() for k, v in self.learned().items()}
+
+    def learned(self):
+        """What training changes: the parameters that learn, each under one name, and the buffers."""
+        every = dict(self.model.named_parameters(remove_duplicate=False))
+        own = {name for name, each in self.model.named_parameters() if each.requires_grad}
+        state = self.model.state_dict()
+        return {name: each for name, each in state.items() if name in own or name not in every}
+
+    def frozen(self):
+        """The sum of all frozen weights, by which a resumed run knows them again."""
+        fixed = (each for each in self.model.parameters() if not each.requires_grad)
+        return sum(each.detach().cpu().sum(dtype=torch.float64).item() for each in fixed)
 
     def _agreed(self, loss):
         """The mean over all processes: who stops on a figure of its own leaves the others waiting."""
@@ -211,10 +225,13 @@ class _Run:
             torch.save(
                 {
                     "settings": asdict(self.settings),
-                    "model": self.model.state_dict(),
+                    "model": self.learned(),
+                    "frozen": self.frozen(),
                     "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
                     "best": self.best,
                     "step": self.step,
+                    "total": self.total,
                     "history": asdict(self.history),
                 },
                 path,
@@ -228,19 +245,30 @@ class _Run:
             raise CourseError(
                 f"{self.out} holds a run with other settings: delete it or choose another folder."
             )
+        if saved.get("total", self.total) != self.total:
+            raise CourseError(
+                f"{self.out} holds a run of {saved['total']} steps, this one has {self.total}: take as much data and "
+                "as many processes as before, or choose another folder."
+            )
         try:
-            self.model.load_state_dict(saved["model"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            self.restore(saved)
         except (RuntimeError, ValueError, KeyError) as error:
             raise CourseError(
                 f"{self.out} holds a run of another model: delete it or choose another folder."
             ) from error
-        self.best, self.step, self.history = (
-            saved["best"],
-            saved["step"],
-            History(**saved["history"]),
-        )
+        self.best, self.step = saved["best"], saved["step"]
+        self.history = History(**saved["history"])
         self.started -= self.history.seconds[-1]
+
+    def restore(self, saved):
+        own = self.frozen()
+        found = self.model.load_state_dict(saved["model"], strict=False)
+        if found.unexpected_keys or self.learned().keys() & set(found.missing_keys):
+            raise KeyError("other names")
+        if not math.isclose(saved.get("frozen", own), own, rel_tol=1e-6, abs_tol=1e-6):
+            raise ValueError("other frozen weights")
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved.get("scaler", {}))
 
     def curves(self):
         if not (self.out and self.accelerator.is_main_process):
@@ -265,7 +293,7 @@ class _Run:
 
     def keep_best(self):
         if self.best is not None:
-            self.model.load_state_dict(self.best)
+            self.model.load_state_dict(self.best, strict=False)
         self.model.eval()
 
 

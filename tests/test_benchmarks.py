@@ -1,6 +1,7 @@
 """The benchmarks of decoding and scoring run, and stop where what they compare is not the same."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -52,3 +53,56 @@ def test_scoring(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(module, "caption_scores", lambda *a, **k: wrong(*a, **k) | {"CIDEr": 9.0})
     with pytest.raises(SystemExit, match="scores differ"):
         module.main()
+
+
+@pytest.fixture
+def gpt(benchmark, monkeypatch, tmp_path):
+    """The benchmark of the GPT at a size that takes no time."""
+    module = benchmark(
+        "gpt", "--sizes", "small", "--repeats", "1", "--json", str(tmp_path / "told")
+    )
+    tiny = dict(dim=16, layers=1, heads=2, V=50, rows=2, places=5, pictures=(1, 2), words=4)
+    monkeypatch.setitem(module.SIZES, "small", module.SIZES["small"] | tiny)
+    monkeypatch.setattr(module, "SQUARE", 64)
+    return module
+
+
+def test_gpt(gpt, capsys, tmp_path):
+    gpt.main()
+    out = capsys.readouterr().out
+    rows = json.loads((tmp_path / "told").read_text())["sizes"]["small"]
+    assert [row["task"] for row in rows[1:]] == [
+        *(f"{way}, {count} at once" for count in (1, 2) for way in ("greedy", "beam 5")),
+        "training, 2 × 5",
+    ]
+    assert all(row["agree"] for row in rows[1:]) and rows[0]["apart"] < 1e-5
+    assert "threads: 1" in out and "THEY DIFFER" not in out
+
+
+@pytest.mark.parametrize("name", ["logits", "tokens", "loss"])
+def test_gpt_stops_when_results_differ(gpt, monkeypatch, capsys, name):
+    if name == "tokens":
+        right = gpt.greedy
+        monkeypatch.setattr(
+            gpt, "greedy", lambda *a: ([row[::-1] + [1] for row in right(*a)[0]], 0)
+        )
+    if name == "logits":
+        monkeypatch.setattr(gpt, "logits_apart", lambda *a: 0.1)
+    if name == "loss":
+        right_loss = gpt.training
+        monkeypatch.setattr(
+            gpt, "training", lambda *a: right_loss(*a) | {"transformers": lambda: 0.0}
+        )
+    with pytest.raises(SystemExit, match=f"{2 if name == 'tokens' else 1} results differ"):
+        gpt.main()
+
+
+def test_gpt_counts_operations(gpt):
+    """As many as torch counts, which on a CPU leaves attention out."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    size = gpt.SIZES["small"]
+    ours, _ = gpt.make_pair(size)
+    with FlopCounterMode(display=False) as counter:
+        ours(None, gpt.torch.zeros(2, 5).long())
+    assert counter.get_total_flops() == gpt.operations(size, 10, 10, seen=0)

@@ -6,7 +6,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from coursekit import decoding
 from coursekit.errors import CourseError
-from coursekit.models.gpt import GPT, from_hugging_face
+from coursekit.models.gpt import GPT, Dropout, from_hugging_face
 
 SIZES = [dict(n_embd=32, n_layer=2, n_head=4), dict(n_embd=48, n_layer=3, n_head=3)]
 
@@ -111,6 +111,127 @@ def test_one_matrix_reads_and_writes_words(pair):
 def test_settings_build_the_same_model(pair):
     again = GPT(**pair[1].settings)
     again.load_state_dict(pair[1].state_dict())
+
+
+def test_numbers_of_64_bits(pair, tokens):
+    theirs, ours = pair[0].double(), pair[1].double()
+    assert torch.allclose(ours(None, tokens), theirs(tokens).logits, rtol=0, atol=1e-12)
+    state = ours.start(3)
+    logits, state = ours.step(tokens[:, 0], state)
+    assert logits.dtype == state[0][0].dtype == torch.float64
+
+
+def test_bf16_by_autocast(pair, tokens, prefix):
+    ours = pair[1]
+    wanted = ours(prefix, tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        whole, state = ours(prefix, tokens), ours.start(prefix)
+        assert state[0][0].dtype == whole.dtype == torch.bfloat16
+        for t in range(tokens.shape[1]):
+            logits, state = ours.step(tokens[:, t], state)
+            assert torch.allclose(logits, whole[:, t], atol=0.05 * wanted.std().item())
+        assert ours.step(tokens[:, 0], ours.start(3))[1][0][0].dtype == torch.bfloat16
+    assert torch.allclose(whole.float(), wanted, atol=0.1 * wanted.std().item())
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_batches_of_none_and_of_one(pair, tokens, prefix, count):
+    ours, wanted = pair[1], pair[1](prefix, tokens)[:count]
+    found = ours(prefix[:count], tokens[:count])
+    assert found.shape == (count, 17, 101) and torch.allclose(found, wanted, atol=1e-5)
+    logits, state = ours.step(tokens[:count, 0], ours.start(prefix[:count]))
+    assert torch.allclose(logits, wanted[:, 0], atol=1e-5)
+    assert state[-1][1].shape == (count, ours.heads, 6, ours.dim // ours.heads)
+
+
+def test_no_prefix_and_no_tokens(pair, tokens, prefix):
+    ours = pair[1]
+    assert torch.equal(ours(prefix[:, :0], tokens), ours(None, tokens))
+    for memory in (None, prefix, prefix[:, :0]):
+        assert ours(memory, tokens[:, :0]).shape == (3, 0, 101)
+    past = ours.start(prefix)
+    hidden, same = ours.run(ours.tokens(tokens[:, :0]), past)
+    assert hidden.shape == (3, 0, ours.dim)
+    assert all(
+        torch.equal(a, b) for ab in zip(past, same, strict=True) for a, b in zip(*ab, strict=True)
+    )
+
+
+def test_a_state_can_be_continued_twice_and_in_another_order(pair, tokens, prefix):
+    ours = pair[1]
+    _, state = ours.step(tokens[:, 0], ours.start(prefix))
+    before = [part.clone() for pair in state for part in pair]
+    wanted, _ = ours.step(tokens[:, 1], state)
+    ours.step(tokens[:, 2], state)
+    again, _ = ours.step(tokens[:, 1], state)
+    assert torch.equal(wanted, again)
+    assert all(map(torch.equal, before, [part for pair in state for part in pair]))
+    rows = torch.tensor([2, 0, 0, 1])
+    logits, _ = ours.step(tokens[rows, 1], decoding.select(state, rows))
+    assert torch.allclose(logits, wanted[rows], atol=1e-5)
+
+
+def test_the_context_can_be_filled_and_not_passed(pair, tokens, prefix):
+    ours, state = pair[1], pair[1].start(prefix)
+    words = torch.cat([tokens, tokens], 1)[:, :20]  # 5 + 19 fill 24 places
+    for t in range(19):
+        _, state = ours.step(words[:, t], state)
+    with pytest.raises(CourseError, match="24 tokens, not 25"):
+        ours.step(words[:, 19], state)
+    with pytest.raises(CourseError, match="24 tokens, not 25"):
+        ours(prefix, words)
+    with pytest.raises(CourseError, match="24 tokens, not 25"):
+        ours.start(torch.zeros(1, 25, ours.dim))
+
+
+def test_dropout_falls_in_training_alone_and_lets_no_future_in(pair, tokens):
+    ours = from_hugging_face(pair[0], dropout=0.5)
+    assert torch.equal(ours.eval()(None, tokens), pair[1](None, tokens))
+    inputs = ours.train().tokens(tokens).detach().requires_grad_()
+    past = ours.run(inputs[:, :4])[1]
+    one, two = (ours.run(inputs[:, 4:], past)[0] for _ in range(2))
+    assert not torch.allclose(one, two)
+    one[:, 5].square().sum().backward()
+    assert inputs.grad[:, 10:].abs().sum() == 0 < inputs.grad[:, :10].abs().sum()
+
+
+@pytest.mark.parametrize("place", ["dropout", "attention.dropout", "mlp.3", "attention weights"])
+def test_each_dropout_drops(pair, tokens, place):
+    ours = from_hugging_face(pair[0], dropout=0.0).train()
+    wanted, block = ours(None, tokens), ours.blocks[0]
+    assert torch.allclose(wanted, pair[1](None, tokens), atol=1e-5)
+    if place == "attention weights":
+        block.attention.rate = 0.5
+    else:
+        (ours if place == "dropout" else block).get_submodule(place).p = 0.5
+    assert not torch.allclose(ours(None, tokens), wanted, atol=1e-3)
+
+
+def test_dropout_as_in_torch():
+    x, drop = torch.ones(1000), Dropout(0.25)
+    torch.manual_seed(0)
+    mine = drop(x)
+    torch.manual_seed(0)
+    assert torch.equal(mine, torch.nn.functional.dropout(x, 0.25))
+    assert drop.eval()(x) is x
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(activation_function="relu"),
+        dict(scale_attn_by_inverse_layer_idx=True),
+        dict(add_cross_attention=True),
+        dict(n_inner=20),
+        dict(tie_word_embeddings=False),
+        dict(layer_norm_epsilon=1e-6),
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_model_of_another_build_is_refused(change):
+    config = GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=2, **change)
+    with pytest.raises(CourseError, match=f"unusual {next(iter(change))}:"):
+        from_hugging_face(GPT2LMHeadModel(config))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,13 @@ from torch.nn import functional as F
 from coursekit.errors import CourseError
 
 
+class Dropout(nn.Dropout):
+    """nn.Dropout, without a call where there is nothing to drop: a step with a cache is so short that calls count."""
+
+    def forward(self, x):
+        return super().forward(x) if self.training else x
+
+
 class CausalSelfAttention(nn.Module):
     """Every place asks all places up to itself (Vaswani et al. 2017, eq. 1, with a causal mask)."""
 
@@ -19,21 +26,22 @@ class CausalSelfAttention(nn.Module):
         self.heads, self.rate = heads, dropout
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x, past=None):
-        """x (B, T, D), past keys and values (B, heads, S, D / heads) → (B, T, D), and those of S + T places."""
-        B, T, D = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, nh, T, hd)
-        if past is not None:
+        """x (B, T, E), past keys and values (B, heads, S, E / heads) → (B, T, E), and those of S + T places."""
+        B, T, E = x.shape
+        parts = self.qkv(x).view(B, T, 3, self.heads, E // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)  # (B, nh, T, hd) each
+        S = past[0].shape[2] if past else 0
+        if S:
             k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)  # (B, nh, S + T, hd)
-        causal = past is None or past[0].shape[2] == 0
         mask = None
-        if not causal and T > 1:
-            mask = x.new_ones(T, k.shape[2], dtype=torch.bool).tril(k.shape[2] - T)
+        if S and T > 1:  # a single place may see all
+            mask = x.new_ones(T, S + T, dtype=torch.bool).tril(S)
         rate = self.rate if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, mask, rate, is_causal=causal and T > 1)
-        return self.dropout(self.out(y.transpose(1, 2).reshape(B, T, D))), (k, v)
+        y = F.scaled_dot_product_attention(q, k, v, mask, rate, is_causal=not S and T > 1)
+        return self.dropout(self.out(y.transpose(1, 2).reshape(B, T, E))), (k, v)
 
 
 class Block(nn.Module):
@@ -47,18 +55,18 @@ class Block(nn.Module):
             nn.Linear(dim, 4 * dim),
             nn.GELU(approximate="tanh"),
             nn.Linear(4 * dim, dim),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(self, x, past=None):
-        """x (B, T, D) → (B, T, D) and this layer's keys and values."""
+        """x (B, T, E) → (B, T, E) and this layer's keys and values."""
         gathered, past = self.attention(self.norm_1(x), past)
         x = x + gathered
         return x + self.mlp(self.norm_2(x)), past
 
 
 class GPT(nn.Module):
-    """A language model of GPT-2's build. A step model: memory (B, N, D) is a prefix of N embeddings, or None."""
+    """A language model of GPT-2's build. A step model: memory (B, P, E) is a prefix of P embeddings, or None."""
 
     def __init__(self, vocab_size=50257, context=1024, dim=768, layers=12, heads=12, dropout=0.1):
         super().__init__()
@@ -69,7 +77,7 @@ class GPT(nn.Module):
         self.vocab_size, self.named = vocab_size, False  # no name gives its weights again
         self.tokens = nn.Embedding(vocab_size, dim)
         self.positions = nn.Embedding(context, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, vocab_size, bias=False)
@@ -80,7 +88,7 @@ class GPT(nn.Module):
         self.head.weight = self.tokens.weight  # one matrix reads and writes words
 
     def run(self, x, past=None):
-        """x (B, T, D) embeddings without positions → (B, T, D) after the last norm, and all layers' past."""
+        """x (B, T, E) embeddings without positions → (B, T, E) after the last norm, and all layers' past."""
         start = past[0][0].shape[2] if past else 0
         T = x.shape[1]
         if start + T > self.context:
@@ -95,7 +103,7 @@ class GPT(nn.Module):
         return self.norm(x), tuple(found)
 
     def start(self, memory):
-        """The state after a prefix (B, N, D) and before any token; a number B, or N = 0, is no prefix."""
+        """The state after a prefix (B, P, E) and before any token; a number B, or P = 0, is no prefix."""
         if isinstance(memory, int):
             memory = self.tokens.weight.new_zeros(memory, 0, self.dim)
         if memory.shape[1]:
@@ -109,14 +117,14 @@ class GPT(nn.Module):
         return self.head(x[:, 0]), state
 
     def hidden(self, memory, tokens):
-        """memory (B, N, D) or None, tokens (B, T) → (B, T, D): output t has seen the prefix and tokens 0 to t."""
+        """memory (B, P, E) or None, tokens (B, T) → (B, T, E): output t has seen the prefix and tokens 0 to t."""
         words = self.tokens(tokens)
         if memory is None:
             return self.run(words)[0]
         return self.run(torch.cat([memory, words], 1))[0][:, memory.shape[1] :]
 
     def forward(self, memory, tokens):
-        """memory (B, N, D) or None, tokens (B, T) → logits (B, T, V); logits t are a guess at token t + 1."""
+        """memory (B, P, E) or None, tokens (B, T) → logits (B, T, V); logits t are a guess at token t + 1."""
         return self.head(self.hidden(memory, tokens))
 
 
@@ -137,11 +145,30 @@ BLOCK = {
     "mlp.c_proj": "mlp.2",
 }
 WHOLE = {"wte": "tokens", "wpe": "positions", "ln_f": "norm"}
+# What a configuration of theirs may say otherwise, and ours cannot
+USUAL = {
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
 
 
 def from_hugging_face(model, dropout=0.1):
-    """A GPT with the weights of transformers' GPT2LMHeadModel, of any size."""
+    """A GPT with the weights of transformers' GPT2LMHeadModel, of any size.
+
+    Raises CourseError if the model's build is not that of GPT-2.
+    """
     own = model.config
+    other = [name for name, usual in USUAL.items() if getattr(own, name) != usual]
+    if own.n_inner not in (None, 4 * own.n_embd):
+        other.append("n_inner")
+    if other:
+        raise CourseError(
+            f"This GPT-2 has an unusual {', '.join(other)}: take one as OpenAI built it."
+        )
     sizes = dict(vocab_size=own.vocab_size, context=own.n_positions, dim=own.n_embd)
     gpt = GPT(**sizes, layers=own.n_layer, heads=own.n_head, dropout=dropout)
     gpt.load_state_dict(renamed(model.transformer.state_dict()), strict=False)
