@@ -75,6 +75,10 @@ HOW = {
     ),
     "coursekit evaluate runs/scenes --split unseen": How(RUN, "fact_precision"),
     "coursekit caption runs/scenes docs/scene.png": How(RUN, "docs/scene.png: "),
+    "coursekit train prefix --out runs/prefix": How(
+        RUN, "fact_precision", "runs/prefix/captioner.pt"
+    ),
+    "coursekit ablate prefix --out runs/ablation": How(RUN, "95 %", "runs/ablation/cells.csv"),
     "python data_scripts/flickr8k.py": How(
         RUN, "8 pictures", "data/flickr8k/Flickr8k.token.txt", "--from archives", zip_photos
     ),

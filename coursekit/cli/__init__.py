@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from coursekit.cli import course, data, grading, models
+from coursekit.cli import course, data, grading, models, studies
 from coursekit.errors import CourseError
 
 
@@ -24,6 +24,12 @@ def _parser():
     about = "Image captioning and pixel modelling: train, score and grade from the command line."
     parser = argparse.ArgumentParser(prog="coursekit", description=about)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (*course.COMMANDS, *data.COMMANDS, *models.COMMANDS, *grading.COMMANDS):
+    for add in (
+        *course.COMMANDS,
+        *data.COMMANDS,
+        *models.COMMANDS,
+        *studies.COMMANDS,
+        *grading.COMMANDS,
+    ):
         add(commands)
     return parser

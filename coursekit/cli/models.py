@@ -35,7 +35,7 @@ FIELDS = {
 
 def _train(commands):
     parser = command(commands, "train", run_train, "train a model, then score it on the test split")
-    _model_options(parser)
+    model_options(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", metavar="DIR", help="where to keep the run; continues what is there"
@@ -43,7 +43,7 @@ def _train(commands):
     json_option(parser)
 
 
-def _model_options(parser):
+def model_options(parser):
     parser.add_argument("model", choices=MODELS)
     data_options(parser)
     size_option(parser)
@@ -51,7 +51,7 @@ def _model_options(parser):
         parser.add_argument(f"--{name}", **how)
 
 
-def _changes(options):
+def changes_of(options):
     given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in FIELDS}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -79,7 +79,7 @@ def run_train(options):
     from coursekit import datasets, recipes, sizes
 
     here = sizes.setup(options.size)
-    changes = _changes(options)
+    changes = changes_of(options)
     recipe = recipes.recipe_for(options.data, here.size, options.seed, options.model, **changes)
     exam = datasets.load(options.data, "test", options.root, recipe.eval_pictures)
     print(here, flush=True)
@@ -105,29 +105,6 @@ def run_evaluate(options):
     recipe = captioner.recipe
     settings = asdict(recipe) | {"split": options.split, "beam": options.beam}
     _tell(options, captions, scores, seconds, {"seed": recipe.train.seed, "settings": settings})
-
-
-def _crossvalidate(commands):
-    about = "train and score a model on every fold of a data set: mean and spread"
-    parser = command(commands, "crossvalidate", run_crossvalidate, about)
-    _model_options(parser)
-    parser.add_argument("--folds", type=int, default=10, metavar="K")
-    parser.add_argument("--count", type=int, help="the first pictures only")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", metavar="DIR", help="keeps every fold; continues what is there")
-    json_option(parser)
-
-
-def run_crossvalidate(options):
-    from coursekit import studies
-
-    found = studies.crossvalidate(
-        options.model, options.data, options.folds, options.size, options.seed, options.root,
-        options.out, options.count, **_changes(options),
-    )  # fmt: skip
-    print(found)
-    if options.json:
-        print(json.dumps(found.as_dict()))
 
 
 def _gallery(commands):
@@ -195,4 +172,4 @@ def run_caption(options):
         print(f"{path}: {caption}")
 
 
-COMMANDS = (_train, _crossvalidate, _evaluate, _caption, _gallery)
+COMMANDS = (_train, _evaluate, _caption, _gallery)

@@ -36,6 +36,12 @@ def train_scene_encoder(settings, dataset, device="cpu", out=None, quiet=False):
     return classifier, train(classifier, loss, batches, settings, out=out, quiet=quiet)
 
 
+def announce(what, quiet=False):
+    """Says which training begins, where a run has several."""
+    if not quiet:
+        print(f"{what}:", flush=True)
+
+
 def needs_eye(recipe):
     """Whether the recipe's encoder is trained here, before the captioner."""
     return bool(recipe.encoder_train) and recipe.encoder == "small_cnn"
@@ -47,6 +53,7 @@ def trained_eye(recipe, device="cpu", out=None, quiet=False):
     # Another seed, so other pictures: as encoders of photos come from another set than the captions
     others = Scenes("train", recipe.encoder_pictures, seed=1 + recipe.train.seed)
     folder = Path(out) / "encoder" if out else None
+    announce("an eye learns to name what is in scenes", quiet)
     classifier, _ = train_scene_encoder(settings, others, device, folder, quiet)
     return classifier.encoder.state_dict()
 
@@ -71,6 +78,7 @@ def trained_language(recipe, tokenizer, texts, dev_texts, device="cpu", out=None
     guessing well takes looking back at what was told before: what a prefix will need. In nats a token.
     """
     settings = replace(recipe.language_train, seed=recipe.train.seed)
+    announce("a language model reads captions, without pictures", quiet)
     torch.manual_seed(settings.seed)
     model = make_language(recipe, len(tokenizer)).to(device)
     lesson, exam = (_documents(tokenizer, each, model.context) for each in (texts, dev_texts))

@@ -11,6 +11,7 @@ from coursekit import datasets, sizes
 from coursekit.captioner import FILE, Captioner, Pictures
 from coursekit.errors import CourseError, writing
 from coursekit.recipes.parts import (
+    announce,
     needs_eye,
     needs_language,
     texts_for,
@@ -66,8 +67,10 @@ def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None, 
         # Parts and layers hold the small CNN inside; a linear layer behind it starts at random
         inner = getattr(captioner.encoder, "encoder", captioner.encoder)
         inner.load_state_dict(eye, strict=recipe.project is None)
+    announce("the captioner learns to describe", quiet)
     history = _train(captioner, recipe.train, train_set, dev_set, here, out, quiet)
     if recipe.unfreeze:
+        announce("and now the encoder learns, too", quiet)
         captioner.unfreeze()
         # A tenth of the rate: large steps would undo what the encoder knows
         last = replace(

@@ -97,7 +97,7 @@ PREFIX = {
         language_train=TrainSettings(epochs=1, batch_size=16, learning_rate=3e-3),
     ),
     "cpu": dict(
-        language_train=TrainSettings(epochs=3, batch_size=32, learning_rate=2e-3),
+        language_train=TrainSettings(epochs=2, batch_size=32, learning_rate=2e-3),
     ),
     # GPT-2 itself, whose weights move little: the rate is Mokady et al.'s, times batches larger than theirs
     "gpu": dict(language="gpt2", mapper="transformer", length=10, learning_rate=5e-5),
@@ -109,7 +109,18 @@ OWN = {
     ("show-attend-and-tell", "flickr30k", "cpu"): dict(pictures=7000),
     ("show-attend-and-tell", "coco", "cpu"): dict(pictures=7000),
     ("show-attend-and-tell", "conceptual", "cpu"): dict(pictures=7000),
+    # All 16 places, so that a colour can stay with its thing
     ("prefix", "scenes", "cpu"): dict(embeddings="grid", language_pictures=6000),
+    # The pooled features that show-and-tell reads, as eight embeddings; and more words than scenes have
+    ("prefix", "flickr8k", "cpu"): dict(
+        length=8,
+        language_dim=192,
+        language_layers=3,
+        language_train=TrainSettings(epochs=4, batch_size=32, learning_rate=2e-3),
+        dropout=0.3,
+        epochs=6,
+        learning_rate=1e-3,
+    ),
 }
 
 

@@ -1,17 +1,13 @@
-"""Experiments of many trainings: each one resumable, each result with its spread."""
+"""Cross-validation: a model trained once for each fold of a data set, and scored on it."""
 
 import json
-import math
 import random
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit import datasets, recipes, sizes
 from coursekit.errors import CourseError, writing
-
-# Student's t for 95 % of k - 1 degrees of freedom; beyond these it hardly moves
-T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14)
+from coursekit.studies.spread import summary
 
 
 @dataclass(frozen=True)
@@ -30,17 +26,6 @@ class Folds:
             low, high = (told["mean"] + sign * told["half_width"] for sign in (-1, 1))
             lines.append(f"{name:15}{told['mean']:8.3f}{told['sd']:8.3f}   {low:.3f} to {high:.3f}")
         return "\n".join(lines)
-
-
-def summary(values):
-    """Mean, standard deviation and the half-width of the mean's 95 % interval, by Student's t."""
-    sd = statistics.stdev(values)
-    t = T_95[len(values) - 2] if len(values) - 2 < len(T_95) else 2.1
-    return {
-        "mean": statistics.fmean(values),
-        "sd": sd,
-        "half_width": t * sd / math.sqrt(len(values)),
-    }
 
 
 def folds_of(count, folds, seed=0):
