@@ -7,19 +7,12 @@ mean - 4 sd of the lower of the two, rounded down to 0.01; its false-fail rate i
 distribution, with the number of seeds that did fail beside it. Write it into BLEU_4 of the assignment.
 """
 
-import argparse
 import contextlib
 import io
-import json
-import math
-import os
-import statistics
 import time
-from pathlib import Path
 
-from coursekit import notebooks
+from thresholds import cells, columns, options, suggested, summary
 
-TEXT = Path(__file__).resolve().parents[1] / "solutions" / "a1_show_and_tell.py"
 # The seed of the hidden pictures, as in the assignment: one that nobody finds by trying
 HIDDEN = 7_340_918_263_551
 ONCE = [
@@ -36,16 +29,9 @@ ONCE = [
 ]
 
 
-def cells():
-    """{grade_id: source} of the assignment's code cells."""
-    notebook = json.loads(notebooks.notebook_json(TEXT))
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    return {notebooks.grade_id(cell): "".join(cell["source"]) for cell in code}
-
-
 def measure(seeds):
     """Trains once for each seed; yields seed, BLEU-4 on the open pictures, on the hidden ones, seconds."""
-    sources, space = cells(), {"__name__": "__main__"}
+    sources, space = cells("a1_show_and_tell"), {"__name__": "__main__"}
     for key in ONCE:
         exec(sources[key], space)
     images, references, _ = space["gather"]("test", space["settings"]["judged"], seed=HIDDEN)
@@ -65,30 +51,14 @@ def measure(seeds):
         yield seed, *scores, spent
 
 
-def summary(name, scores, threshold):
-    """One line: mean, sd, and how often a right answer would fail."""
-    mean, sd = statistics.mean(scores), statistics.stdev(scores)
-    rate = 0.5 * math.erfc((mean - threshold) / sd / math.sqrt(2))
-    failed = sum(score < threshold for score in scores)
-    return f"{name:7} mean {mean:.4f}  sd {sd:.4f}  false fails {rate:.1e} by model, {failed} of {len(scores)} seen"
-
-
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--size", choices=["smoke", "cpu", "gpu"], default="cpu")
-    options.add_argument("--seeds", type=int, default=10, help="at least 2")
-    chosen = options.parse_args()
-    os.environ["COURSEKIT_SIZE"] = chosen.size
-    rows = []
-    for row in measure(max(2, chosen.seeds)):
-        rows.append(row)
-        print("seed {}  open {:.4f}  hidden {:.4f}  {:.0f} s".format(*row), flush=True)
-    columns = {"open": [row[1] for row in rows], "hidden": [row[2] for row in rows]}
-    least = min(statistics.mean(c) - 4 * statistics.stdev(c) for c in columns.values())
-    threshold = math.floor(least * 100) / 100
+    chosen = options(__doc__, seeds=10)
+    line = "seed {}  open {:.4f}  hidden {:.4f}  {:.0f} s"
+    _, *scores, _ = columns(measure(max(2, chosen.seeds)), line)
+    threshold = min(suggested(each, sds=4) for each in scores)
     print(f"suggested threshold at size {chosen.size}: {threshold:.2f}")
-    for name, scores in columns.items():
-        print(summary(name, scores, threshold))
+    for name, each in zip(["open", "hidden"], scores, strict=True):
+        print(summary(name, each, threshold))
 
 
 if __name__ == "__main__":

@@ -6,50 +6,12 @@ loses nothing in train, because the course's own parts stand in there, unless it
 """
 
 # fmt: off
-import re
-from collections import namedtuple
-from pathlib import Path
+from coursekit.grading.bank import Answers
 
-Wrong = namedtuple("Wrong", "name question source loses message")
-Right = namedtuple("Right", "name question source")
-FULL = {
-    "vocabulary": 2, "padding": 2, "lstm_step": 3, "masked_loss": 3, "captioner": 3, "overfit": 3, "train": 4,
-    "greedy": 3,
-}
-MASTER = Path(__file__).with_name("a1_show_and_tell.py").read_text(encoding="utf-8")
-WRONG, RIGHT = [], []
+answers = Answers(__file__)
+wrong, right, WRONG, RIGHT = answers.wrong, answers.right, answers.WRONG, answers.RIGHT
 # What fits only the open test counts as right there, so it is used, and then it does not work
 USED = ["train_open", "train_hidden"]
-
-
-def model_answer(question):
-    """The source of a question's solution cell, without nbgrader's delimiting lines."""
-    cell = re.search(rf'^# %% nbgrader=.*"grade_id": "{question}",.*\n((?:(?!^# %%).*\n)*)', MASTER, re.M)[1]
-    return re.sub(r"^ *### (?:BEGIN|END) SOLUTION\n", "", cell, flags=re.M).strip()
-
-
-def wrong(question, name, *changes, message, source=None, loses=("open", "hidden"), drags=()):
-    """Adds a wrong answer: the model answer with `changes`, pairs (old, new), or another source.
-
-    loses: which tests of the question it fails.  drags: tests of other questions that it fails too.
-    """
-    points = {f"{question}_{part}": FULL[question] for part in loses}
-    points |= {key: FULL[key.rpartition("_")[0]] for key in drags}
-    WRONG.append(Wrong(name, question, source or changed(question, *changes), points, message))
-
-
-def right(question, name, *changes, source=None):
-    """Adds a right answer."""
-    RIGHT.append(Right(name, question, source or changed(question, *changes)))
-
-
-def changed(question, *changes):
-    source = model_answer(question)
-    for old, new in changes:
-        if source.count(old) != 1:
-            raise ValueError(f"'{old}' stands {source.count(old)} times in the answer to {question}")
-        source = source.replace(old, new)
-    return source
 
 
 # --- vocabulary ---------------------------------------------------------------------------------

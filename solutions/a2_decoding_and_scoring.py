@@ -87,9 +87,10 @@ torch.set_num_threads(1)
 # $$\log p(w_1 \dots w_T \mid I) = \sum_{t=1}^{T} \log p(w_t \mid I, w_1 \dots w_{t-1})$$
 #
 # At each step every live hypothesis could go on with each of V words, which makes `K * V`
-# candidates. All of them compete with each other. Of the `beam` best, those that end with `<eos>` are
-# taken out and remembered; the `beam` best that do not end live on. Since a log-probability is never above 0, scores only fall.
-# So there is a moment from which no live hypothesis can overtake the best finished one.
+# candidates. All of them compete with each other. Those with `<eos>` among the `beam` best have
+# finished and are remembered; the `beam` best of those without `<eos>` live on. Since a
+# log-probability is never above 0, scores only fall. So there is a moment from which no live
+# hypothesis can overtake the best finished one.
 #
 # The words a hypothesis has read are in the state of the model, and the state has one row for each
 # hypothesis. When hypothesis 2 goes on in two ways and hypothesis 0 dies, its row must be there
@@ -147,7 +148,7 @@ check.beam_search.require(beam_search)
 # When your work is graded, this cell asks for the same on other data
 ### BEGIN HIDDEN TESTS
 def searched(tree, beam, max_len):
-    """What beam search finds in a tree, by how much each decision was clear, and which words finished first."""
+    """What beam search finds in a tree, by how much each decision was clear, and what can be seen on it."""
     live, done, gap, steps, first = [(0.0, ())], (-math.inf, ()), math.inf, 0, ()
     late = (
         -math.inf
@@ -175,21 +176,22 @@ def searched(tree, beam, max_len):
     score, words = done if done[1] else live[0]
     gap = min(gap, score - late) if done[1] else gap
     tokens = [one for one in words if one != tree.eos_id]
-    return dict(tokens=tokens, score=score, steps=steps), gap, first
+    traits = {"greedy misses it"} if tokens != tree.greedy(max_len) else {"ordinary"}
+    traits |= {"not the first"} if first != words else set()
+    traits |= {"a live one is ahead at the end"} if live[0][0] > done[0] else set()
+    traits = traits if done[1] else {"unfinished"}
+    return dict(tokens=tokens, score=score, steps=steps), gap, traits
 
 
 def drawn_searches(each):
     """Searches with clear decisions in trees that nobody has seen, on which typical mistakes show."""
     drawn, chosen, shown = random.SystemRandom(), [], Counter()
-    while any(shown[name] < each for name in ("greedy misses it", "not the first", "unfinished")):
-        V, wide, limit = drawn.randint(6, 9), drawn.randint(2, 4), drawn.choice([3, 7, 8, 9])
+    wanted = "greedy misses it", "not the first", "a live one is ahead at the end", "unfinished"
+    while any(shown[name] < each for name in wanted):
+        V, wide, limit = drawn.randint(6, 9), drawn.randint(2, 4), drawn.choice([3, 5, 7, 8, 9])
         bos_id, eos_id = drawn.sample(range(V), 2)
         tree = dict(key=drawn.randrange(10**6), V=V, bos_id=bos_id, eos_id=eos_id)
-        one = check.Tree(**tree)
-        found, gap, first = searched(one, wide, limit)
-        traits = {"greedy misses it"} if found["tokens"] != one.greedy(limit) else {"ordinary"}
-        traits |= {"not the first"} if first[:-1] != tuple(found["tokens"]) else set()
-        traits = {"unfinished"} if len(found["tokens"]) == limit else traits
+        found, gap, traits = searched(check.Tree(**tree), wide, limit)
         if gap > 2e-3 and any(shown[name] < each for name in traits):
             shown.update(traits)
             chosen.append(dict(tree=tree, beam=wide, max_len=limit, **found))
@@ -334,7 +336,7 @@ def drawn_logits(B):
         p = round(float(generator.uniform(0.03, 0.97)), 3)
         if (reached - p).abs().min() > 2e-3:
             masses.append(p)
-    return dict(logits=logits, masses=masses, count=4000)
+    return dict(logits=logits, masses=masses, count=1500)
 
 
 check.on_other_data(check.nucleus, *map(drawn_logits, (4, 1, 5))).require(nucleus, draw)
@@ -462,7 +464,8 @@ def drawn_lengths(sign):
 
 
 check.on_other_data(
-    check.brevity_penalty, dict(lengths=[drawn_lengths(1), drawn_lengths(-1), drawn_lengths(1)])
+    check.brevity_penalty,
+    dict(lengths=[drawn_lengths(1), drawn_lengths(-1), ([2, 3], [[9, 7], [8, 6]])]),
 ).require(brevity_penalty, bleu_scorer)
 ### END HIDDEN TESTS
 
@@ -488,16 +491,17 @@ def corpus_bleu(matched, total, c, r):
     """BLEU-1, BLEU-2, BLEU-3 and BLEU-4 of a corpus: four floats, 0 to 1.
 
     matched, total (M, 4), lists of lists: of each caption, for n = 1 to 4, the n-grams that are
-    matched and those there are.  c, r: the words of all captions, and of their closest references.
+    matched and those there are.  c, r: the words of all captions, and of their closest references;
+    c may be 0.
     """
     # 1. Add up matched and total over the captions (4,).
     # 2. The precisions p_1 to p_4, with the two tiny numbers.
     # 3. For each N the N-th root of the product of the first N of them.
-    # 4. Multiply by the brevity penalty of c and r. Write it out here: a call of your own function
-    #    would bring its mistakes along.
+    # 4. Multiply by the brevity penalty of c and r, which is 0 if c is 0. Write it out here: a call
+    #    of your own function would bring its mistakes along.
     # Do not leave out an n for which nothing matches.
     ### BEGIN SOLUTION
-    penalty = min(1.0, math.exp(1 - r / c))
+    penalty = min(1.0, math.exp(1 - r / c)) if c else 0.0
     scores, product = [], 1.0
     for n in range(4):
         hits, all_of_them = sum(row[n] for row in matched), sum(row[n] for row in total)
@@ -829,7 +833,7 @@ def drawn_decoders():
     drawn = random.SystemRandom()
     T, rows = drawn.randint(6, 9), drawn.randint(2, 3)
     at = drawn.randrange(T - 4)
-    far, back = drawn.randrange(at + 2, T - 2), drawn.randrange(1, T)
+    far, back, quiet = drawn.randrange(at + 2, T - 2), drawn.randrange(1, T), drawn.randrange(1, 9)
 
     def leak(place, later):
         return lambda t, T: [*range(t + 1), *([later] if t == place else [])]
@@ -855,11 +859,19 @@ def drawn_decoders():
         ("normalises over time", False, look(lambda t: range(T)) | dict(strength=0.03)),
         ("leaks by a few thousandths", False, look(lambda t: range(T)) | dict(strength=0.004)),
         ("looks from <bos> at the first word", False, dict(looks=leak(0, 1))),
-    ]
+        ("looks at the first word in one caption", False, dict(looks=leak(0, 1), row=rows - 1)),
+        ("only raises logits", False, dict(looks=leak(at, far), row=0, quiet=quiet)),
+        ("only lowers logits", False, dict(looks=leak(at, far), row=0, quiet=quiet, strength=-1.0)),
+        ("keeps the mean of the logits", False, dict(looks=leak(at, far), centred=True)),
+        ("leaks a little at one place", False, dict(looks=leak(0, T - 1), row=0, quiet=0, strength=0.004)),
+    ]  # fmt: skip
     drawn.shuffle(decoders)
     tokens = [[drawn.randrange(1, 9) for _ in range(T)] for _ in range(rows)]
-    tokens[0][-1], tokens[-1][1] = 0, 8
-    likely = "change every place, to another token, in all captions; compare all places before it"
+    tokens[0][far], tokens[0][-1], tokens[-1][1] = quiet, 0, 8
+    likely = (
+        "change every place, to another token, in all captions; "
+        "look for the largest absolute difference at all places before it"
+    )
     return dict(
         decoders=[(*one, likely) for one in decoders], tokens=tokens, key=drawn.uniform(2, 900)
     )

@@ -6,47 +6,10 @@ describe, because the course's own stands in there.
 """
 
 # fmt: off
-import re
-from collections import namedtuple
-from pathlib import Path
+from coursekit.grading.bank import Answers
 
-Wrong = namedtuple("Wrong", "name question source loses message")
-Right = namedtuple("Right", "name question source")
-FULL = {
-    "beam_search": 3, "rank": 2, "nucleus": 3, "clipped_counts": 2, "brevity_penalty": 2, "corpus_bleu": 3, "cider": 3,
-    "attend": 3, "is_causal": 2, "describe": 2,
-}
-MASTER = Path(__file__).with_name("a2_decoding_and_scoring.py").read_text(encoding="utf-8")
-WRONG, RIGHT = [], []
-
-
-def model_answer(question):
-    """The source of a question's solution cell, without nbgrader's delimiting lines."""
-    cell = re.search(rf'^# %% nbgrader=.*"grade_id": "{question}",.*\n((?:(?!^# %%).*\n)*)', MASTER, re.M)[1]
-    return re.sub(r"^ *### (?:BEGIN|END) SOLUTION\n", "", cell, flags=re.M).strip()
-
-
-def wrong(question, name, *changes, message, source=None, loses=("open", "hidden")):
-    """Adds a wrong answer: the model answer with `changes`, pairs (old, new), or another source.
-
-    loses: which tests of the question it fails.
-    """
-    points = {f"{question}_{part}": FULL[question] for part in loses}
-    WRONG.append(Wrong(name, question, source or changed(question, *changes), points, message))
-
-
-def right(question, name, *changes, source=None):
-    """Adds a right answer."""
-    RIGHT.append(Right(name, question, source or changed(question, *changes)))
-
-
-def changed(question, *changes):
-    source = model_answer(question)
-    for old, new in changes:
-        if source.count(old) != 1:
-            raise ValueError(f"'{old}' stands {source.count(old)} times in the answer to {question}")
-        source = source.replace(old, new)
-    return source
+answers = Answers(__file__)
+wrong, right, WRONG, RIGHT = answers.wrong, answers.right, answers.WRONG, answers.RIGHT
 
 
 # --- beam_search --------------------------------------------------------------------------------
@@ -61,7 +24,7 @@ wrong("beam_search", "never-stops", (STOP, ""), message="log-probabilities only 
 wrong("beam_search", "stops-when-all-are-worse", ("best_score >= scores[0]", "best_score >= scores[-1]"),
       message="a live hypothesis can still win")
 wrong("beam_search", "finished-forgotten", ("    return (words[0]", "    best = None\n    return (words[0]"),
-      (STOP, ""), message="hypotheses that have finished are forgotten")
+      (STOP, ""), message="a live hypothesis is returned only if nothing has finished")
 wrong("beam_search", "last-finished-wins", (" and total[place] > best_score", ""), (STOP, ""), message="of all that ever finished")
 wrong("beam_search", "normalised-too-early", ("best_score = words[place // V], float(total[place])",
       "best_score = words[place // V], float(total[place]) / len(words[place // V] + [0])"),
@@ -95,7 +58,14 @@ wrong("beam_search", "eos-not-in-the-score", ("best_score = words[place // V], f
       "best_score = words[place // V], float(scores[place // V])"), message="<eos> belongs to the score")
 wrong("beam_search", "token-is-the-place", ("kept // V, kept % V, total[kept]", "kept // V, kept, total[kept]"),
       message="the token is the rest of a division by V")
-wrong("beam_search", "one-step-too-many", ("range(max_len)", "range(max_len + 1)"), message="max_len")
+wrong("beam_search", "one-step-too-many", ("range(max_len)", "range(max_len + 1)"), message="one step too many")
+wrong("beam_search", "one-step-too-few", ("range(max_len)", "range(max_len - 1)"), message="the search ends too early: max_len steps")
+wrong("beam_search", "steps-without-an-end", ("for _ in range(max_len):", "while best is None or len(words[0]) < max_len:"),
+      message="too many: max_len is the most")
+wrong("beam_search", "live-compared-with-finished", ("if best is None else", "if scores[0] > best_score else"),
+      message="a live hypothesis is returned only if nothing has finished")
+wrong("beam_search", "live-returned-at-the-stop", ("    return (words[0]", "    best = None\n    return (words[0]"),
+      message="a live hypothesis is returned only if nothing has finished")
 wrong("beam_search", "bos-at-every-step", ("= step(tokens, state)", "= step(torch.full_like(tokens, bos_id), state)"),
       message="not <bos> again")
 wrong("beam_search", "nothing-when-nothing-ends", ("(words[0], float(scores[0])) if best is None else (best, best_score)",
@@ -219,9 +189,11 @@ wrong("nucleus", "mask-still-sorted", ("    inside = torch.zeros_like(inside).sc
 wrong("nucleus", "gathered-the-wrong-way", ("torch.zeros_like(inside).scatter(-1, order, inside)", "inside.gather(-1, order)"),
       message="at their own places")
 wrong("nucleus", "softmax-over-the-batch", ("logits.softmax(-1)", "logits.softmax(0)"), message="the nucleus of p = 0.")
-wrong("nucleus", "sums-over-the-batch", ("kept.sum(-1, keepdim=True)", "kept.sum()"), message="not renormalised")
+wrong("nucleus", "sums-over-the-batch", ("kept.sum(-1, keepdim=True)", "kept.sum()"), message="the sum of the whole table")
 wrong("nucleus", "all-rows-as-the-first", (INSIDE, "(ordered.cumsum(-1) - ordered < p)[:1].expand_as(ordered)"),
-      message="the nucleus of p = 0.")
+      message="every row has a number of its own")
+wrong("nucleus", "the-widest-for-all-rows", (INSIDE, "(ordered.cumsum(-1) - ordered < p).any(0).expand_as(ordered)"),
+      message="every row has a number of its own")
 wrong("nucleus", "every-likely-word", (INSIDE, "ordered > 1 - p"), message="the nucleus of p = 0.")
 wrong("nucleus", "logits-returned", ("return kept / kept.sum(-1, keepdim=True)",
       "return logits.masked_fill(~inside, -math.inf)"), message="these look like logits")
@@ -234,7 +206,7 @@ wrong("nucleus", "always-the-likeliest", ("torch.multinomial(probabilities, 1)[:
 wrong("nucleus", "all-words-alike", ("torch.multinomial(probabilities, 1)", "torch.multinomial((probabilities > 0).float(), 1)"),
       message="drawn with frequency")
 wrong("nucleus", "softmax-before-the-draw", ("torch.multinomial(probabilities, 1)", "torch.multinomial(probabilities.softmax(-1), 1)"),
-      message="such a token was drawn")
+      message="probabilities already: no softmax here")
 wrong("nucleus", "seeded", ("return torch.multinomial", "torch.manual_seed(0)\n    return torch.multinomial"), message="a seed set inside always draws the same")
 wrong("nucleus", "a-column", ("[:, 0]", ""), message="take its only column")
 wrong("nucleus", "one-random-number-for-all", ("torch.multinomial(probabilities, 1)[:, 0]",
@@ -302,6 +274,29 @@ wrong("clipped_counts", "best-reference", (MOST,
       "most = max(most, other, key=lambda counts: sum((own & counts).values()))"), message="the best single reference")
 wrong("clipped_counts", "references-added-up", (MATCHED,
       "sum(sum((own & other).values()) for other in others)"), message="the references are added up")
+wrong("clipped_counts", "smallest-count", ("    most = Counter()\n", "    most = others[0]\n"), (MOST, "most &= other"),
+      message="the smallest count of a reference")
+wrong("clipped_counts", "exchanged", ("return " + MATCHED + ", sum(own.values())", "return sum(own.values()), " + MATCHED),
+      message="the two results are exchanged")
+wrong("clipped_counts", "all-orders-together", ("for i in range(len(words) - n + 1)", "for n in range(1, n + 1) for i in range(len(words) - n + 1)"),
+      message="n-grams of n words alone")
+wrong("clipped_counts", "a-list-for-each-result", message="n-grams of n words alone", source='''
+def clipped_counts(candidate, references, n):
+    matched, total = [], []
+    for k in range(1, n + 1):
+        own, *others = (Counter(zip(*(words[i:] for i in range(k)))) for words in [candidate, *references])
+        matched.append(sum(min(count, max(other[g] for other in others)) for g, count in own.items()))
+        total.append(sum(own.values()))
+    return matched, total
+''')
+wrong("clipped_counts", "a-pair-for-each-order", message="n-grams of n words alone", source='''
+def clipped_counts(candidate, references, n):
+    found = []
+    for k in range(1, n + 1):
+        own, *others = (Counter(zip(*(words[i:] for i in range(k)))) for words in [candidate, *references])
+        found.append((sum(min(count, max(other[g] for other in others)) for g, count in own.items()), sum(own.values())))
+    return found
+''')
 wrong("clipped_counts", "each-once", (MATCHED, "len(set(own) & set(most))"), message="each n-gram counts once")
 wrong("clipped_counts", "total-of-different", ("sum(own.values())", "len(own)"), message="as often as it stands there")
 wrong("clipped_counts", "total-of-words", ("sum(own.values())", "len(candidate)"), message="these are the words")
@@ -332,6 +327,13 @@ def clipped_counts(candidate, references, n):
     return [np.int64(matched), torch.tensor(len(mine))]
 ''')
 
+right("clipped_counts", "floats-in-float-tensors", source='''
+def clipped_counts(candidate, references, n):
+    mine = [" ".join(candidate[i : i + n]) for i in range(max(0, len(candidate) - n + 1))]
+    theirs = [[" ".join(one[i : i + n]) for i in range(max(0, len(one) - n + 1))] for one in references]
+    hits = sum(min(mine.count(g), max(each.count(g) for each in theirs)) for g in set(mine))
+    return torch.tensor(float(hits)), float(len(mine))
+''')
 right("clipped_counts", "as-an-array", source='''
 def clipped_counts(candidate, references, n):
     def grams(words):
@@ -351,9 +353,18 @@ wrong("brevity_penalty", "shortest", (CLOSEST, "min(each)"), message="the shorte
 wrong("brevity_penalty", "longest", (CLOSEST, "max(each)"), message="the longest reference")
 wrong("brevity_penalty", "all-references", (CLOSEST, "sum(each)"), message="the lengths of all references are added up")
 wrong("brevity_penalty", "not-above-one", ("min(1.0, math.exp(1 - r / c))", "math.exp(1 - r / c)"), message="the penalty is at most 1")
-wrong("brevity_penalty", "turned-round", ("math.exp(1 - r / c)", "math.exp(1 - c / r)"), message="the penalty of lengths")
+wrong("brevity_penalty", "turned-round", ("math.exp(1 - r / c)", "math.exp(1 - c / r)"), message="r and c are exchanged")
+PENALTY = "min(1.0, math.exp(1 - r / c))"
+wrong("brevity_penalty", "ratio-turned-round", (PENALTY, "1.0 if c >= r else math.exp(1 - c / r)"), message="the ratio is turned round")
+wrong("brevity_penalty", "sign-turned-round", (PENALTY, "1.0 if c >= r else math.exp(r / c - 1)"), message="the sign of the exponent")
+wrong("brevity_penalty", "least-with-the-sign-turned-round", (PENALTY, "min(1.0, math.exp(r / c - 1))"), message="the sign of the exponent")
+wrong("brevity_penalty", "cases-exchanged", (PENALTY, "1.0 if c < r else math.exp(1 - r / c)"), message="the two cases are exchanged")
+wrong("brevity_penalty", "largest-in-place-of-least", (PENALTY, "max(1.0, math.exp(1 - r / c))"), message="the two cases are exchanged")
+wrong("brevity_penalty", "whole-division", (PENALTY, "1.0 if c >= r else math.exp(1 - r // c)"), message="// drops the fraction")
+wrong("brevity_penalty", "no-exponential", (PENALTY, "min(1.0, 1 - r / c)"), message="the exponential is missing")
+wrong("brevity_penalty", "never-a-penalty", (PENALTY, "1.0"), message="always 1")
 wrong("brevity_penalty", "the-ratio", ("math.exp(1 - r / c)", "c / r"), message="the ratio c / r itself")
-wrong("brevity_penalty", "empty-crashes", ("    if c == 0:\n        return 0.0\n", ""), message="ZeroDivisionError")
+wrong("brevity_penalty", "empty-crashes", ("    if c == 0:\n        return 0.0\n", ""), message="an empty corpus has the penalty 0")
 wrong("brevity_penalty", "empty-is-perfect", ("return 0.0", "return 1.0"), message="an empty corpus has the penalty 0")
 wrong("brevity_penalty", "mean-of-penalties", message="a mean of each caption's penalty", source='''
 def brevity_penalty(candidate_lengths, reference_lengths):
@@ -395,11 +406,37 @@ wrong("corpus_bleu", "always-the-fourth-root", ("(1 / (n + 1))", "(1 / 4)"), mes
 wrong("corpus_bleu", "penalty-under-the-root", ("penalty * product ** (1 / (n + 1))", "(penalty * product) ** (1 / (n + 1))"),
       message="the penalty stands under the root")
 wrong("corpus_bleu", "no-tiny-numbers", (P, "product *= hits / max(1, all_of_them)"), message="add 1e-15 above and 1e-9 below")
+wrong("corpus_bleu", "empty-crashes", (" if c else 0.0", ""), message="an empty corpus has the penalty 0")
+wrong("corpus_bleu", "empty-is-perfect", ("if c else 0.0", "if c else 1.0"), message="an empty corpus has the penalty 0")
+wrong("corpus_bleu", "nothing-matched-is-left-out", (P, "product *= (hits + 1e-15) / (all_of_them + 1e-9) if hits else 1.0"),
+      message="an n for which nothing matches is left out")
+wrong("corpus_bleu", "nothing-matched-is-left-out-of-the-root-too", message="an n for which nothing matches is left out", source='''
+def corpus_bleu(matched, total, c, r):
+    scores, found = [], []
+    for n in range(4):
+        hits, of = sum(row[n] for row in matched), sum(row[n] for row in total)
+        found += [hits / of] if hits else []
+        mean = math.exp(sum(map(math.log, found)) / len(found)) if found else 0.0
+        scores.append(mean * min(1.0, math.exp(1 - r / c)) if c else 0.0)
+    return scores
+''')
+wrong("corpus_bleu", "tiny-numbers-exchanged", (P, "product *= (hits + 1e-9) / (all_of_them + 1e-15)"), message="the two tiny numbers are exchanged")
+wrong("corpus_bleu", "the-same-tiny-number-twice", (P, "product *= (hits + 1e-9) / (all_of_them + 1e-9)"), message="1e-15 above and 1e-9 below")
+wrong("corpus_bleu", "percent", ("append(penalty", "append(100 * penalty"), message="from 0 to 1, not to 100")
+wrong("corpus_bleu", "calls-an-unwritten-question-5", message="brevity_penalty is not written yet", source='''
+def brevity_penalty(candidate_lengths, reference_lengths):
+    raise NotImplementedError("write me")
+
+
+def corpus_bleu(matched, total, c, r):
+    p = (np.sum(matched, 0) + 1e-15) / (np.sum(total, 0) + 1e-9)
+    return np.cumprod(p) ** (1 / np.arange(1, 5)) * brevity_penalty([c], [[r]])
+''')
 wrong("corpus_bleu", "logarithm-of-zero", (P, "product *= math.exp(math.log(hits) - math.log(all_of_them))"), message="ValueError")
-wrong("corpus_bleu", "smoothed-by-one", (P, "product *= (hits + 1) / (all_of_them + 1)"), message="BLEU-1 to BLEU-4")
+wrong("corpus_bleu", "smoothed-by-one", (P, "product *= (hits + 1) / (all_of_them + 1)"), message="1 is added above and below")
 wrong("corpus_bleu", "only-bleu-4", ("return scores", "return scores[-1]"), message="a list of four numbers")
 wrong("corpus_bleu", "bleu-4-four-times", ("return scores", "return scores[-1:] * 4"), message="BLEU-4 four times")
-wrong("corpus_bleu", "first-caption-only", (SUMS, "hits, all_of_them = matched[0][n], total[0][n]"), message="BLEU-1 to BLEU-4")
+wrong("corpus_bleu", "first-caption-only", (SUMS, "hits, all_of_them = matched[0][n], total[0][n]"), message="only the first caption")
 wrong("corpus_bleu", "adds-into-the-first-row", ("    scores, product = [], 1.0\n",
       "    scores, product = [], 1.0\n    for row in matched[1:]:\n        for n in range(4):\n            matched[0][n] += row[n]\n    matched = matched[:1]\n"),
       message="add up in a list of your own")
@@ -407,7 +444,7 @@ right("corpus_bleu", "logarithms-in-numpy", source='''
 def corpus_bleu(matched, total, c, r):
     logs = np.log(np.sum(matched, 0) + 1e-15) - np.log(np.sum(total, axis=0) + 1e-9)
     means = np.cumsum(logs) / (1 + np.arange(4))
-    return np.exp(means + min(0, 1 - r / c))
+    return np.exp(means + (min(0, 1 - r / c) if c else -math.inf))
 ''')
 right("corpus_bleu", "torch-with-tiny-lengths", source='''
 def corpus_bleu(matched, total, c, r):
@@ -417,6 +454,16 @@ def corpus_bleu(matched, total, c, r):
     p = (hits + 1e-15) / (of + 1e-9)
     return [penalty * p[:n].prod() ** (1 / n) for n in (1, 2, 3, 4)]
 ''')
+right("corpus_bleu", "empty-corpus-first", source='''
+def corpus_bleu(matched, total, c, r):
+    if c == 0:
+        return np.zeros(4)
+    found, logarithm = [], 0.0
+    for n, (hits, of) in enumerate(zip(map(sum, zip(*matched)), map(sum, zip(*total))), 1):
+        logarithm += math.log(hits + 1e-15) - math.log(of + 1e-9)
+        found.append(math.exp(logarithm / n + min(0, 1 - r / c)))
+    return tuple(found)
+''')
 
 # --- cider --------------------------------------------------------------------------------------
 FOUND = "        frequency.update(found)\n"
@@ -425,7 +472,19 @@ COSINE = "return product / lengths if lengths > 0 else 0.0"
 wrong("cider", "every-occurrence", ("found = set()", "found = []"), ("found.update(", "found.extend("), message="every occurrence is counted")
 wrong("cider", "every-caption", ("            found.update(tuple(words[i : i + n]) for i in range(len(words) - n + 1))\n" + FOUND,
       "            frequency.update({tuple(words[i : i + n]) for i in range(len(words) - n + 1)})\n"), message="every caption is counted")
-wrong("cider", "first-caption", ("in captions:", "in captions[:1]:"), message="in how many pictures")
+wrong("cider", "first-caption", ("in captions:", "in captions[:1]:"), message="only the first caption of each picture")
+wrong("cider", "captions-joined", ("in captions:", 'in [" ".join(captions)]:'), message="across two captions")
+wrong("cider", "pictures-joined", ("in captions:", "in [caption for captions in references for caption in captions]:"), message="of other pictures are counted too")
+wrong("cider", "all-orders", ("for i in range(len(words) - n + 1))\n" + FOUND, "for n in range(1, n + 1) for i in range(len(words) - n + 1))\n" + FOUND),
+      message="n-grams of n words alone")
+wrong("cider", "short-n-grams-at-the-end", ("range(len(words) - n + 1))\n" + FOUND, "range(len(words)))\n" + FOUND), message="n-grams of n words alone")
+wrong("cider", "weighs-one-n-gram-too-few", ("range(len(words) - n + 1))\n    return", "range(len(words) - n))\n    return"), message="begins at place L - n")
+wrong("cider", "one-n-gram-too-few", ("range(len(words) - n + 1))\n" + FOUND, "range(len(words) - n))\n" + FOUND), message="begins at place L - n")
+wrong("cider", "letters-in-place-of-words", ("            words = caption.split()\n", "            words = caption\n"), message="split the caption into words")
+wrong("cider", "letters-are-weighed", ("    words = caption.split()\n    counts", "    words = caption\n    counts"), message="split the caption into words")
+wrong("cider", "all-known-n-grams-are-weighed", ("for gram, count in counts.items()", "for gram, count in {**dict.fromkeys(frequency, 0), **counts}.items()"),
+      message="the n-grams of this caption alone")
+wrong("cider", "adds-keys-to-the-frequency", ("frequency.get(gram, 0)", "frequency.setdefault(gram, 0)"), message="use .get(key, 0)")
 wrong("cider", "strings-as-keys", ("found.update(tuple(words[i : i + n])", 'found.update(" ".join(words[i : i + n])'), message="tuple of one word")
 wrong("cider", "wrong-sign", (IDF, "math.log(max(1, frequency.get(gram, 0)) / pictures)"), message="the sign: rare n-grams weigh most")
 wrong("cider", "base-two", (IDF, IDF.replace("math.log(", "math.log2(")), message="the base of the logarithm is 2")
@@ -435,16 +494,17 @@ wrong("cider", "one-added", (IDF, IDF + " + count"), message="1 is added to the 
 wrong("cider", "no-logarithm", (IDF, "pictures / max(1, frequency.get(gram, 0))"), message="the logarithm is missing")
 wrong("cider", "counts-once", ("gram: count * math.log", "gram: math.log"), message="each n-gram counts once")
 wrong("cider", "divided-by-the-length", ("gram: count * math.log", "gram: count / len(words) * math.log"), message="divided by the length")
-wrong("cider", "unknown-crashes", ("frequency.get(gram, 0)", "frequency[gram]"), message="KeyError")
+wrong("cider", "unknown-crashes", ("frequency.get(gram, 0)", "frequency[gram]"), message="stands in none: use .get(key, 0)")
 wrong("cider", "unknown-left-out", ("for gram, count in counts.items()", "for gram, count in counts.items() if gram in frequency"),
-      message="is missing")
+      message="that no reference holds weighs most")
 wrong("cider", "zero-weights-left-out", ("for gram, count in counts.items()",
       "for gram, count in counts.items() if frequency.get(gram, 0) < pictures"), message="n-grams of weight 0 stay", loses=["open"])
 wrong("cider", "product-alone", (COSINE, "return product"), message="not divided by the lengths of both")
 wrong("cider", "one-length", (COSINE, "return product / math.sqrt(sum(w * w for w in first.values()) or 1)"), message="divide by both")
 wrong("cider", "no-root", ("math.sqrt(sum(w * w for w in first.values())) * math.sqrt(", "sum(w * w for w in first.values()) * ("),
       message="the square root of the sums of squares is missing")
-wrong("cider", "zero-by-zero", (COSINE, "return product / lengths"), message="ZeroDivisionError")
+wrong("cider", "zero-by-zero", (COSINE, "return product / lengths"), message="0 / 0: the cosine with a table of zeros is 0")
+wrong("cider", "zero-by-zero-in-numpy", (COSINE, "return np.float64(product) / lengths"), message="0 / 0: the cosine with a table of zeros is 0")
 wrong("cider", "common-n-grams-only", 
       ("math.sqrt(sum(w * w for w in first.values()))", "math.sqrt(sum(w * w for g, w in first.items() if g in second))"), message="the cosine")
 wrong("cider", "adds-keys", ("    product = sum(", "    for gram in first:\n        second.setdefault(gram, 0.0)\n    product = sum("),
@@ -486,7 +546,13 @@ wrong("attend", "context-by-loops-over-numbers", ("(weights[..., None] * memory)
       "torch.stack([sum(w.item() * place for w, place in zip(*pair)) for pair in zip(weights, memory)])"), message="made with numbers")
 wrong("attend", "memory-detached-in-the-context", ("(weights[..., None] * memory)", "(weights[..., None] * memory.detach())"), message="a gradient from the context to memory")
 wrong("attend", "mask-forgotten", (SOFTMAX, "energies.softmax(-1)"), message="give the others the energy -inf")
-wrong("attend", "mask-turned-round", ("~real", "real"), message="nan or inf")
+wrong("attend", "mask-turned-round", ("~real", "real"), message="the mask is turned round")
+wrong("attend", "energies-returned", (SOFTMAX, "energies"), message="the softmax over the N places is missing")
+wrong("attend", "masked-energies-returned", (SOFTMAX, "energies.masked_fill(~real, -math.inf)"), message="the softmax over the N places is missing")
+wrong("attend", "energies-beside-the-right-context", ("return context, weights", "return context, energies"), message="the softmax over the N places is missing")
+wrong("attend", "an-axis-of-one-is-left", (SUM, "torch.bmm(weights[:, None], memory)"), message="an axis of 1 is left")
+wrong("attend", "a-column-of-weights", ("return context, weights", "return context, weights[..., None]"), message="an axis of 1 is left")
+wrong("attend", "sum-of-the-keys", (SUM, "(weights[..., None] * (memory @ weight_memory.T)).sum(1)"), message="not of W_m a_i")
 wrong("attend", "mask-turned-round-and-large", ("~real, -math.inf", "real, -1e9"), message="the mask is turned round")
 wrong("attend", "mask-after-the-softmax", (SOFTMAX, "energies.softmax(-1) * real"), message="that sum to 1")
 wrong("attend", "energy-zero", ("-math.inf", "0.0"), message="give the others the energy -inf")
@@ -565,8 +631,14 @@ wrong("is_causal", "turned-round", ("return False\n    return True", "return Tru
 wrong("is_causal", "exact-equality", (MOVED, "not torch.equal(after[:, :t], before[:, :t])"), message="with a tolerance")
 wrong("is_causal", "tolerance-too-large", ("> 1e-4", "> 0.5"), message="a small leak is one")
 wrong("is_causal", "the-words-chosen", (MOVED, "(after[:, :t].argmax(-1) != before[:, :t].argmax(-1)).any()"), message="a small leak is one")
-wrong("is_causal", "mean-difference", (MOVED, "(after[:, :t] - before[:, :t]).mean().abs() > 0.1"), message="False for a decoder")
-wrong("is_causal", "no-absolute-value", (MOVED, "(after[:, :t] - before[:, :t]).sum() > 1e-3"), message="a decoder that")
+wrong("is_causal", "mean-difference", (MOVED, "(after[:, :t] - before[:, :t]).mean().abs() > 0.1"), message="cancel in a sum or a mean")
+wrong("is_causal", "no-absolute-value", (MOVED, "(after[:, :t] - before[:, :t]).sum() > 1e-3"), message="cancel in a sum or a mean")
+wrong("is_causal", "largest-rise-alone", (MOVED, "(after[:, :t] - before[:, :t]).max() > 1e-4"), message="take abs()")
+wrong("is_causal", "largest-fall-alone", (MOVED, "(before[:, :t] - after[:, :t]).max() > 1e-4"), message="take abs()")
+wrong("is_causal", "mean-of-the-logits", (MOVED, "(after[:, :t].mean() - before[:, :t].mean()).abs() > 1e-4"), message="cancel in a sum or a mean")
+wrong("is_causal", "mean-over-the-words", (MOVED, "(after[:, :t].mean(-1) - before[:, :t].mean(-1)).abs().max() > 1e-4"), message="cancel in a sum or a mean")
+wrong("is_causal", "mean-of-the-differences", (MOVED, "(after[:, :t] - before[:, :t]).abs().mean() > 1e-4"), message="a mean hides a leak")
+wrong("is_causal", "set-to-the-last-word", ("(changed[:, t] + 1) % vocab_size", "vocab_size - 1"), message="vocab_size - 1 may stand there already")
 wrong("is_causal", "tokens-in-place", ("tokens.clone()", "tokens"), message="change a clone")
 wrong("is_causal", "beyond-the-vocabulary", ("(changed[:, t] + 1) % vocab_size", "changed[:, t] + 1"), message="the next token modulo vocab_size")
 wrong("is_causal", "returns-in-the-loop", ("            return False\n    return True", "            return False\n        return True"),
@@ -592,6 +664,16 @@ def is_causal(model, memory, tokens, vocab_size):
         moved = max(moved, np.abs(change).max())
     return np.bool_(moved < 2e-4)
 ''')
+right("is_causal", "both-ways-without-abs", source='''
+def is_causal(model, memory, tokens, vocab_size):
+    before = model(memory, tokens)
+    for t in range(tokens.shape[1] - 1, 0, -1):
+        other = torch.cat([tokens[:, :t], (tokens[:, t:] - 1) % vocab_size], 1)
+        moved = model(memory, other)[:, :t] - before[:, :t]
+        if moved.max() > 1e-4 or moved.min() < -1e-4:
+            return torch.tensor(False)
+    return True
+''')
 
 # --- describe -----------------------------------------------------------------------------------
 STEP = "return logits.log_softmax(-1), state  # (K, V)"
@@ -602,10 +684,17 @@ wrong("describe", "dropout-on", ("    model.eval()\n", ""), message="model.eval(
 wrong("describe", "beam-of-one", ("eos_id, beam, max_len)[0]", "eos_id, 1, max_len)[0]"), message="hand both on as they are")
 wrong("describe", "always-the-first-picture", ("model.start(picture)", "model.start(memory[:1])"), message="picture i is memory[i : i + 1]")
 wrong("describe", "backwards", ("memory.split(1)", "memory.flip(0).split(1)"), message="another order than the pictures")
-wrong("describe", "scores-in-place-of-words", ("max_len)[0]", "max_len)[1]"), message="as a list of tokens")
+wrong("describe", "scores-in-place-of-words", ("max_len)[0]", "max_len)[1]"), message="tokens and score: take the tokens")
 wrong("describe", "first-picture-only", ("memory.split(1)", "memory[:1].split(1)"), message="one for each picture")
 wrong("describe", "all-pictures-at-once", ("model.start(picture)", "model.start(memory)"), message="the search is for one picture")
-wrong("describe", "no-batch-axis", ("memory.split(1)", "memory"), message="the code stopped with an error")
+wrong("describe", "no-batch-axis", ("memory.split(1)", "memory"), message="memory[i : i + 1]: the axis")
+wrong("describe", "pairs-of-tokens-and-score", ("max_len)[0]", "max_len)"), message="the search returns tokens and score")
+wrong("describe", "sentences", ("            search(step, model.start(picture), bos_id, eos_id, beam, max_len)[0]\n",
+      "            tokenizer.decode(search(step, model.start(picture), bos_id, eos_id, beam, max_len)[0])\n"), message="do not decode them")
+wrong("describe", "words", ("            search(step, model.start(picture), bos_id, eos_id, beam, max_len)[0]\n",
+      "            tokenizer.decode(search(step, model.start(picture), bos_id, eos_id, beam, max_len)[0]).split()\n"), message="do not decode them")
+wrong("describe", "old-state", ("logits, state = model.step", "logits, _ = model.step"), message="the state that model.step returned")
+wrong("describe", "no-state", (STEP, STEP.replace(", state", "")), message="log_probs, state")
 wrong("describe", "bos-in-front", ("            search(step", "            [bos_id] + search(step"), message="captions without <bos> and <eos>")
 right("describe", "numpy-free-loop-with-inference-mode", source='''
 @torch.inference_mode()

@@ -3,122 +3,70 @@
 To stay quick, an answer is run with those cells alone that the tests of its question depend on.
 """
 
-import contextlib
-import io
-import json
-import linecache
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from test_channel import NOTEBOOK as SERVED
-from test_channel import Child
+from bank_tests import ROOT, Assignment, label
 
-from coursekit import notebooks
-from coursekit.checks import CheckFailed, Wrong, a2, a2_attention, a2_drawing, a2_search
-from coursekit.grading import bank, release
-from coursekit.grading.engine import variables
+from coursekit.checks import CheckFailed, Wrong, a2, a2_causal, a2_common, a2_drawing, a2_search
+from coursekit.errors import CourseError
+from coursekit.grading import bank
 
-ROOT = Path(__file__).resolve().parents[1]
-NAME = "a2_decoding_and_scoring"
-WRONG, RIGHT = bank.load_bank(NAME, ROOT)
-NOTEBOOK = json.loads(notebooks.notebook_json(ROOT / "solutions" / f"{NAME}.py"))
-for _cell in NOTEBOOK["cells"]:
-    _cell["source"] = "".join(_cell["source"])
-CODE = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
-CELLS = {notebooks.grade_id(cell): cell["source"] for cell in CODE}
+A2 = Assignment("a2_decoding_and_scoring")
 GIVEN = ["setup", "settings", "imports"]
-# A wrong search need not describe pictures: that the course's stands in for it has a test of its own
-MORE = {"describe": ["beam_search", "pictures", "parts"]}
-QUESTIONS = list(dict.fromkeys(key.rpartition("_")[0] for key in bank.points(NOTEBOOK)))
 # Their verdicts tell numbers that are drawn anew each time
 DRAWN = {"nucleus", "describe"}
 
 
 def sliced(question):
     """The notebook with only the cells that a question's tests need."""
-    kept = {*GIVEN, *MORE.get(question, ()), question, f"{question}_open", f"{question}_hidden"}
-    return dict(NOTEBOOK, cells=[cell for cell in CODE if notebooks.grade_id(cell) in kept])
+    return A2.sliced(A2.tests_of(question))
 
 
-def marks(question, source):
-    """Points and messages of an answer."""
-    with variables(COURSEKIT_SIZE="smoke", OMP_NUM_THREADS="1"):
-        return bank.marks(sliced(question), {question: source})
-
-
-def label(entry):
-    return f"{entry.question}-{entry.name}"
-
-
-@pytest.mark.parametrize("entry", WRONG, ids=label)
+@pytest.mark.parametrize("entry", A2.wrong, ids=label)
 def test_a_wrong_answer_loses_its_points_and_says_why(entry):
-    got, messages = marks(entry.question, entry.source)
-    full = bank.points(NOTEBOOK)
-    assert {key: full[key] - got[key] for key in got if got[key] < full[key]} == entry.loses, (
-        messages
-    )
-    verdict = "\n".join(messages.values())
-    assert entry.message in verdict
-    assert all("expected" in text and "got" in text for text in messages.values()), verdict
+    A2.wrong_answer_loses(entry, sliced(entry.question))
 
 
-@pytest.mark.parametrize("entry", RIGHT, ids=label)
+@pytest.mark.parametrize("entry", A2.right, ids=label)
 def test_a_right_answer_written_otherwise_gets_full_marks(entry):
-    assert not marks(entry.question, entry.source)[1]
+    assert not A2.marks({entry.question: entry.source}, sliced(entry.question))[1]
 
 
 def test_the_bank_is_large_enough():
-    assert len(WRONG) >= 150 and len(RIGHT) >= 18
-    assert len({label(entry) for entry in WRONG + RIGHT}) == len(WRONG + RIGHT)
-    asked = {entry.question for entry in WRONG}
-    assert asked == {entry.question for entry in RIGHT} == set(QUESTIONS)
+    A2.bank_is_large(230, 24)
+
+
+def test_a_change_that_does_not_fit_the_model_answer_is_refused():
+    answers = bank.Answers(ROOT / "solutions" / f"{A2.name}_bank.py")
+    assert "SOLUTION" not in answers.model("rank")
+    with pytest.raises(CourseError, match="stands 0 times in the answer to rank"):
+        answers.wrong("rank", "none", ("no such text", ""), message="")
+    assert not answers.WRONG
 
 
 def test_the_model_answer_gets_full_marks():
-    with variables(COURSEKIT_SIZE="smoke", OMP_NUM_THREADS="1"):
-        assert bank.marks(NOTEBOOK, {}) == (bank.points(NOTEBOOK), {})
+    A2.model_answer_is_full()
 
 
 def test_the_courses_search_stands_in_for_a_wrong_one():
-    wrong = next(entry for entry in WRONG if entry.name == "stops-at-the-first-end")
-    cells = [
-        cell for cell in sliced("describe")["cells"] if "hidden" not in notebooks.grade_id(cell)
-    ]
-    shown = dict(
+    wrong = next(entry for entry in A2.wrong if entry.name == "stops-at-the-first-end")
+    stands_in = dict(
         cell_type="code",
         metadata={"nbgrader": dict(grade=True, solution=False, grade_id="stands_in", points=1)},
         source="assert search is course_search",
     )
-    with variables(COURSEKIT_SIZE="smoke", OMP_NUM_THREADS="1"):
-        notebook = dict(NOTEBOOK, cells=[*cells, shown])
-        assert not bank.marks(notebook, {wrong.question: wrong.source})[1]
-        assert set(bank.marks(notebook, {})[1]) == {"stands_in"}
+    notebook = A2.sliced(["describe_open"], stands_in)
+    assert not A2.marks({wrong.question: wrong.source}, notebook)[1]
+    assert set(A2.marks({}, notebook)[1]) == {"stands_in"}
 
 
 def test_a_blank_notebook_gets_nothing_and_says_so(tmp_path):
-    released = release.released_files(NAME, root=ROOT)[f"{NAME}.ipynb"]
-    path = tmp_path / f"{NAME}.ipynb"
-    path.write_bytes(released)
-    with variables(COURSEKIT_SIZE="smoke", OMP_NUM_THREADS="1"):
-        got, messages = bank.marks(NOTEBOOK, bank.stubs(path))
-    assert set(got.values()) == {0}
-    for key, text in messages.items():
-        assert text.startswith("○") and text.endswith("not written yet"), (key, text)
+    A2.blank_gets_nothing(tmp_path)
 
 
 def test_points_are_those_of_the_table():
-    told = {
-        int(row.split("|")[1]): float(row.split("|")[3])
-        for cell in NOTEBOOK["cells"]
-        for row in cell["source"].splitlines()
-        if row.count("|") == 4 and row.split("|")[1].strip().isdigit()
-    }
-    full = bank.points(NOTEBOOK)
-    for number, question in enumerate(QUESTIONS, 1):
-        assert told.pop(number) == sum(p for key, p in full.items() if key.startswith(question))
-    assert told == {11: 4.0}
+    A2.points_are_told({11: 4.0})
 
 
 # --- behind the channel -------------------------------------------------------------------------
@@ -126,64 +74,14 @@ def test_points_are_those_of_the_table():
 def own():
     """The examiner's own names: given cells and the pictures, run once."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    space = {"__name__": "__main__"}
-    with variables(COURSEKIT_SIZE="smoke"), contextlib.redirect_stdout(io.StringIO()):
-        for key in [*GIVEN, "pictures"]:
-            exec(CELLS[key], space)
-    yield space
+    yield A2.space([*GIVEN, "pictures"])
     torch.set_num_threads(threads)
-
-
-class Names(dict):
-    """The names of the examiner's own cells, then those of the student's answer."""
-
-    def __init__(self, own, near):
-        super().__init__(own)
-        self.near = near
-
-    def __missing__(self, name):
-        if not self.near.has(name):
-            raise KeyError(name)
-        return self.near.get(name)
-
-
-def verdict(entry, part, space):
-    """Whether a test passes, and what it says."""
-    said, passed = io.StringIO(), True
-    with contextlib.redirect_stdout(said):
-        try:
-            exec(compile(CELLS[f"{entry.question}_{part}"], "<test>", "exec"), space)
-        except Exception as error:  # CheckFailed, or the kernel's end while a name is fetched
-            print(error)
-            passed = False
-    return passed, said.getvalue()
 
 
 def prepared(entry):
     """The source of the student's kernel: the answer, with what the question needs beside it."""
-    search = [CELLS["beam_search"], "search = beam_search"]
+    search = [A2.cells["beam_search"], "search = beam_search"]
     return "\n".join([entry.source, *(search if entry.question == "describe" else [])])
-
-
-def here(entry, own):
-    source = prepared(entry)
-    linecache.cache["<cell>"] = (len(source), None, source.splitlines(keepends=True), "<cell>")
-    space = dict(own)
-    exec(compile(source, "<cell>", "exec"), space)
-    return verdict(entry, "open", space)
-
-
-def there(entry, own, parts, seconds=60.0):
-    given = "\n".join(CELLS[key] for key in GIVEN)
-    before = f"import torch\nspace = {{}}\nexec({given!r}, space)\n"
-    script = before + SERVED.replace("space = dict(torch=torch, nn=torch.nn)\n", "")
-    with variables(COURSEKIT_SIZE="smoke", OMP_NUM_THREADS="1"):
-        child = Child(script, prepared(entry), seconds=seconds)
-    try:
-        return [verdict(entry, part, Names(own, child.near)) for part in parts]
-    finally:
-        child.end()
 
 
 # Those that the channel could see otherwise: arguments that change, lent things misused, errors
@@ -191,21 +89,25 @@ TOLD = {
     "half-of-the-state-reordered", "state-not-kept", "never-stops", "each-row-alone", "only-tokens", "token-is-the-place",
     "in-place", "changes-the-logits", "words-removed", "sorts-the-lists", "adds-into-the-first-row", "adds-keys",
     "strings-as-keys", "unknown-crashes", "gradient-cut", "h-detached", "tokens-in-place", "beyond-the-vocabulary",
-    "always-true", "logits-as-they-are", "dropout-on", "all-pictures-at-once", "backwards",
+    "always-true", "logits-as-they-are", "dropout-on", "all-pictures-at-once", "backwards", "calls-an-unwritten-question-5",
+    "empty-crashes", "adds-keys-to-the-frequency", "zero-by-zero", "no-batch-axis", "old-state", "pairs-of-tokens-and-score",
+    "energies-returned", "an-axis-of-one-is-left", "largest-rise-alone",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("entry", [one for one in WRONG if one.name in TOLD], ids=label)
+@pytest.mark.parametrize("entry", [one for one in A2.wrong if one.name in TOLD], ids=label)
 def test_a_wrong_answer_is_told_the_same_behind_the_channel(entry, own):
-    local, (far,) = here(entry, own), there(entry, own, ["open"])
+    source, test = prepared(entry), f"{entry.question}_open"
+    local, (far,) = A2.here(source, test, own), A2.there(source, [test], own, GIVEN)
     assert not local[0] and not far[0]
     if entry.question not in DRAWN:
         assert local == far
 
 
-@pytest.mark.parametrize("entry", RIGHT, ids=label)
+@pytest.mark.parametrize("entry", A2.right, ids=label)
 def test_a_right_answer_passes_behind_the_channel(entry, own):
-    for passed, said in there(entry, own, ["open", "hidden"]):
+    tests = A2.tests_of(entry.question)
+    for passed, said in A2.there(prepared(entry), tests, own, GIVEN):
         assert passed, said
 
 
@@ -249,13 +151,13 @@ def test_the_open_test_expects_scores_that_its_trees_give():
 @pytest.mark.parametrize(
     ("looks", "first", "moved"),
     [
-        (a2_attention.past, 0, []),
+        (a2_causal.past, 0, []),
         (lambda t, T: range(T), 0, [0, 1, 2]),
-        (a2_attention._leak(1, 3), 0, [1]),
+        (a2_causal._leak(1, 3), 0, [1]),
     ],
 )
 def test_a_decoder_leaks_where_it_is_told_to(looks, first, moved):
-    model = a2_attention.Decoder(looks)
+    model = a2_causal.Decoder(looks)
     tokens = torch.tensor([[1, 2, 3, 4]])
     other = tokens.clone()
     other[0, 3] = 5
@@ -265,6 +167,44 @@ def test_a_decoder_leaks_where_it_is_told_to(looks, first, moved):
     assert [t for t in range(3) if change[0, t] > 1e-4] == moved
     prefix = model(torch.zeros(1, 2, 2), tokens[:, :3])
     assert prefix.shape == (1, 3, model.V)
+
+
+@pytest.mark.parametrize(("strength", "way"), [(1.0, 1), (-1.0, -1)])
+def test_a_decoder_with_a_quiet_token_moves_its_logits_one_way(strength, way):
+    model = a2_causal.Decoder(a2_causal._leak(0, 2), row=1, quiet=5, strength=strength)
+    before = model(torch.zeros(2, 1, 1), torch.tensor([[1, 2, 5], [1, 2, 5]]))
+    for other in {*range(model.V)} - {5}:
+        after = model(torch.zeros(2, 1, 1), torch.tensor([[1, 2, other], [1, 2, other]]))
+        moved = way * (after - before)[:, :2]
+        assert (moved[1, 0] > 0.1).all() and not moved[0].any() and not moved[1, 1].any()
+
+
+def test_a_centred_decoder_leaves_the_mean_of_its_logits():
+    model = a2_causal.Decoder(lambda t, T: range(T), centred=True)
+    before, after = (model(torch.zeros(1, 1, 1), torch.tensor([[1, 2, n]]))[0, :2] for n in (3, 7))
+    assert (after - before).abs().max() > 0.1
+    assert torch.allclose(after.mean(-1), before.mean(-1), atol=1e-6)
+
+
+def test_a_mistake_is_likely_only_if_it_explains_all_numbers():
+    mistakes = [([1, 3], "one"), ([2, 3], "two")]
+    with pytest.raises(Wrong, match="b = 4, got 3") as caught:
+        a2_common.expect_all([1, 3], [1, 4], ["a", "b"], 0, mistakes, "else")
+    assert caught.value.likely == "one"
+    with pytest.raises(Wrong, match=r"a = 1 \(to 0.1\), got nan") as caught:
+        a2_common.expect_all([float("nan"), 3], [1, 4], ["a", "b"], 0.1, mistakes, "else")
+    assert caught.value.likely == "else"
+    a2_common.expect_all([1.05, 3.95], [1, 4], ["a", "b"], 0.1, mistakes)
+
+
+@pytest.mark.parametrize("form", [float, np.float64, torch.tensor, np.array])
+def test_one_number_is_taken_in_any_form(form):
+    a2_common.expect_number(form(0.5), 0.5, "it", 1e-6)
+    with pytest.raises(Wrong) as caught:
+        a2_common.expect_number(form(0.25), 0.5, "it", 1e-6, mistakes=[(0.25, "half of it")])
+    assert (caught.value.got, caught.value.likely) == ("0.25", "half of it")
+    with pytest.raises(Wrong, match="shape"):
+        a2_common.expect_number([0.5], 0.5, "it", 1e-6)
 
 
 def test_drawn_captions_are_strings_with_something_in_common():

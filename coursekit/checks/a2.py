@@ -5,11 +5,14 @@ Each check takes its data as options, so that a grader asks the same questions o
 """
 
 from coursekit.checks.a1_training import numbers, passes
-from coursekit.checks.a2_attention import attend, is_causal
+from coursekit.checks.a2_attention import attend
+from coursekit.checks.a2_causal import is_causal
 from coursekit.checks.a2_cider import cider
+from coursekit.checks.a2_common import drawn_captions
 from coursekit.checks.a2_drawing import captions, nucleus
-from coursekit.checks.a2_scores import bleu, brevity_penalty, clipped_counts, drawn_captions
-from coursekit.checks.a2_search import Tree, beam_search, rank
+from coursekit.checks.a2_scores import bleu, brevity_penalty, clipped_counts
+from coursekit.checks.a2_search import beam_search, rank
+from coursekit.checks.a2_tree import Tree
 from coursekit.checks.core import exercise
 
 __all__ = [

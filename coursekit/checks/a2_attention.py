@@ -1,10 +1,10 @@
-"""The checks of assignment a2 about attention: one additive step, and whether a decoder is causal."""
+"""The check of assignment a2 about one step of additive attention."""
 
 import numpy as np
 import torch
 
 from coursekit.checks.a1_training import numbers
-from coursekit.checks.core import Wrong, as_array, exercise, expect_close, expect_shape
+from coursekit.checks.core import Wrong, exercise, expect_close, expect_shape
 
 # --- 8 one step of additive attention -----------------------------------------------------------
 SIZES = dict(B=3, N=5, D=4, H=6, A=7)
@@ -69,8 +69,9 @@ def attend(answer, sizes=SIZES, key=6.0, real=REAL, weights=WEIGHTS, context=CON
             "the weights first",
             "the two results are exchanged",
         )
-    looked = expect_shape(got[1], (B, N), "the weights", "one weight for each of the N places")
-    _is_a_share(looked, real)
+    why = _axis_left(got[1], (B, N)) or "one weight for each of the N places"
+    looked = expect_shape(got[1], (B, N), "the weights", why)
+    _is_a_share(looked, real, weights)
     near = [why for first, why in FIRST_LIKELY if _near(looked[0], first)]
     expect_close(looked, weights, "the weights", 1e-4, near[0] if near else None)
     _right_context(got[0], context, looked, before[0])
@@ -81,41 +82,61 @@ def _near(got, expected):
     return np.shape(got) == np.shape(expected) and bool(np.allclose(got, expected, atol=2e-4))
 
 
-def _is_a_share(weights, real):
+def _axis_left(got, shape):
+    """Why the shape may be wrong, if it is right but for axes of one."""
+    sizes = [size for size in np.shape(got) if size != 1]
+    if sizes == [size for size in shape if size != 1]:
+        return "an axis of 1 is left, as bmm leaves it: take it away with squeeze"
+    return None
+
+
+def _is_a_share(weights, real, truth):
     """Weights are shares of 1 among the real places of each picture."""
-    sums = weights.sum(-1)
-    if not np.isfinite(weights).all():
-        raise Wrong(
-            "weights without nan or inf",
-            "nan or inf",
-            "0 / 0, or a softmax over places that are all -inf",
-        )
-    if np.abs(sums - 1).max() > 1e-4:
-        why = "softmax over the N places, after the places that are not real got -inf"
-        if weights.shape[0] > 1 and np.abs(weights.sum(0) - 1).max() < 1e-4:
-            why = "the weights of each place sum to 1 over the batch: the softmax goes over the N places"
-        raise Wrong(
-            "weights of each picture that sum to 1", f"{sums[np.abs(sums - 1).argmax()]:.4f}", why
-        )
-    outside = np.where(real.numpy(), 0, weights)
+    sums, real = weights.sum(-1), real.numpy()
+    if not np.isfinite(weights).all() or np.abs(sums - 1).max() > 1e-4:
+        why = _why_no_share(weights, real, truth)
+        if not np.isfinite(weights).all():
+            raise Wrong("weights without nan or inf", "nan or inf", why)
+        got = f"{sums[np.abs(sums - 1).argmax()]:.4f}"
+        raise Wrong("weights of each picture that sum to 1", got, why)
+    outside = np.where(real, 0, weights)
     if np.abs(outside).max() > 1e-6:
         why = (
             "real is True where a place exists: give the others the energy -inf before the softmax"
         )
-        some = ~real.numpy().all(1)
-        if np.abs(np.where(real.numpy(), weights, 0)[some]).max() < 1e-6:
+        if np.abs(np.where(real, weights, 0)[~real.all(1)]).max() < 1e-6:
             why = "the mask is turned round: real is True where a place exists"
         raise Wrong("weight 0 where real is False", f"{np.abs(outside).max():.4f}", why)
 
 
+def _why_no_share(weights, real, truth):
+    """Why the weights of a picture are no shares of 1."""
+    energies = np.where(real, weights, -np.inf)
+    if np.isfinite(weights[real]).all() and _near(_softmax(energies), truth):
+        return "these are the energies: the softmax over the N places is missing"
+    broken = np.isnan(weights).any(1)
+    if broken.any() and (broken == real.all(1)).all():
+        return "the mask is turned round: real is True where a place exists, and -inf belongs to the others"
+    if broken.any():
+        return "0 / 0, or a softmax over places that are all -inf"
+    if len(weights) > 1 and np.abs(weights.sum(0) - 1).max() < 1e-4:
+        return (
+            "the weights of each place sum to 1 over the batch: the softmax goes over the N places"
+        )
+    return "softmax over the N places, after the places that are not real got -inf"
+
+
+def _softmax(energies):
+    shares = np.exp(energies - energies.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
 def _right_context(got, context, weights, memory):
-    B, _, D = memory.shape
-    array = expect_shape(
-        got,
-        (B, D),
-        "the context",
-        "a sum over the N places leaves one vector (D,) for each picture",
-    )
+    B, N, D = memory.shape
+    why = "a sum over the N places leaves one vector (D,) for each picture"
+    if np.ndim(got) == 2 and np.shape(got)[0] == B and np.shape(got)[1] not in (N, D):
+        why = "the sum is one of the places a_i themselves, not of W_m a_i"
+    array = expect_shape(got, (B, D), "the context", _axis_left(got, (B, D)) or why)
     memory = memory.numpy()
     mistakes = [
         (memory.mean(1), "the mean of the memory: weigh every place"),
@@ -191,112 +212,3 @@ def _slopes(answer, given, real, step=1e-2):
 def _leaks(grad, real):
     outside = grad[~real]
     return bool(outside.numel() and outside.abs().max() > 1e-6)
-
-
-# --- 9 causality --------------------------------------------------------------------------------
-class Decoder:
-    """model(memory (B, N, D), tokens (B, T)) -> logits (B, T, V), of a known kind.
-
-    `looks(t, T)` gives the places whose tokens the logits at t depend on.  `rounding` is how far
-    all tokens of the batch move all logits, as the order of sums does on a real machine.
-    """
-
-    def __init__(self, looks, V=9, key=1.0, strength=1.0, rounding=0.0, row=None):
-        self.looks, self.V, self.key, self.strength = looks, V, key, strength
-        self.rounding, self.row, self.calls = rounding, row, 0
-
-    def __call__(self, memory, tokens):
-        self.calls += 1
-        if self.calls > 5000:
-            raise Wrong("at most 5000 calls of the model", "more", "the loop never ends")
-        tokens = torch.as_tensor(tokens)
-        if (
-            tokens.dim() != 2
-            or tokens.is_floating_point()
-            or not 0 <= int(tokens.min()) <= int(tokens.max()) < self.V
-        ):
-            got = f"{tokens.dtype} of shape {tuple(tokens.shape)}, from {tokens.min()} to {tokens.max()}"
-            raise Wrong(
-                f"tokens (B, T), whole numbers from 0 to {self.V - 1}",
-                got,
-                "the next token modulo vocab_size",
-            )
-        B, T = tokens.shape
-        table = numbers(self.V, self.V, key=self.key)  # what a token adds to the logits
-        seen = table[tokens]  # (B, T, V)
-        logits = torch.as_tensor(memory).float().mean((1, 2))[:, None, None] + numbers(
-            T, self.V, key=self.key + 1
-        )
-        logits = logits.expand(B, T, self.V).clone()
-        for t in range(T):
-            for place in filter(range(T).__contains__, self.looks(t, T)):
-                gain = self.strength if place > t else 1.0
-                rows = slice(None) if self.row is None or place <= t else self.row
-                logits[rows, t] += gain * seen[rows, place] / (1 + abs(t - place))
-        return logits + self.rounding * seen.mean()
-
-
-def past(t, T):
-    """The places that a causal decoder looks at from place t of T."""
-    return range(t + 1)
-
-
-def _leak(place, later):
-    """The past, and at one place a later one too."""
-    return lambda t, T: [*past(t, T), *([later] if t == place else [])]
-
-
-NO_FALSE_ALARM = (
-    "compare the logits before the changed token alone; at it and after it they may move"
-)
-EVERY_PLACE = "a leak at one place: change each place in turn, and compare all places before it"
-# (what it does, whether it is causal, how it is made, why a test may be wrong about it)
-DECODERS = [
-    ("reads all tokens so far", True, dict(looks=past), NO_FALSE_ALARM),
-    ("reads only the last token", True, dict(looks=lambda t, T: [t]), NO_FALSE_ALARM),
-    ("reads no token, only the picture", True, dict(looks=lambda t, T: []), None),
-    ("looks one word ahead, by a mask off by one", False, dict(looks=lambda t, T: range(t + 2)), None),
-    ("reads the caption backwards", False, dict(looks=lambda t, T: range(t, T)), None),
-    ("normalises over time, so that all tokens move all logits a little", False,
-     dict(looks=lambda t, T: range(T), strength=0.05), "a small leak is one: anything above 1e-4"),
-    ("looks from place 2 at token 3 and leaks nowhere else", False, dict(looks=_leak(2, 3)), EVERY_PLACE),
-    ("looks from place 0 at token 1 and leaks nowhere else", False, dict(looks=_leak(0, 1)), EVERY_PLACE),
-    ("leaks everywhere, by a few thousandths", False, dict(looks=lambda t, T: range(T), strength=0.004),
-     "anything above 1e-4 is a leak: the tolerance is too wide"),
-    ("looks from place 0 at the last token alone", False, dict(looks=_leak(0, 6)), EVERY_PLACE),
-    ("looks from place 5 at the last token alone", False, dict(looks=_leak(5, 6)), EVERY_PLACE),
-    ("looks ahead in the second caption alone", False, dict(looks=_leak(1, 4), row=1), "compare all captions of the batch"),
-    ("looks ahead in the first caption alone, where <pad> stands", False, dict(looks=_leak(3, 5), row=0),
-     "the changed token must be another in every caption: 0 may stand there already"),
-    ("reads all tokens so far, with rounding", True, dict(looks=past, rounding=1e-5),
-     "differences up to 1e-4 are rounding: compare with a tolerance, not with =="),
-]  # fmt: skip
-
-
-@exercise("is_causal")
-def is_causal(answer, decoders=None, tokens=None, key=1.0):
-    """answer(model, memory (B, N, D), tokens (B, T), vocab_size) -> whether no logits depend on a later token."""
-    tokens = torch.tensor(TOKENS if tokens is None else tokens)
-    for name, causal, options, likely in decoders or DECODERS:
-        model = Decoder(**options, key=key)
-        given = [numbers(len(tokens), 3, 2, key=key), tokens.clone()]
-        got = _yes_or_no(answer(model, *given, model.V))
-        if not torch.equal(given[1], tokens):
-            raise Wrong("the given tokens are left as they were", "they change", "change a clone")
-        if model.calls < 2:
-            why = "ask the model again after changing later tokens, and compare what it said before"
-            raise Wrong("a model that is asked at least twice", f"{model.calls} calls", why)
-        if got != causal:
-            raise Wrong(f"{causal} for a decoder that {name}", f"{got}", likely)
-
-
-TOKENS = [[1, 5, 3, 3, 2, 0, 0], [1, 7, 0, 8, 4, 4, 2]]
-
-
-def _yes_or_no(got):
-    if got is None:
-        raise Wrong("True or False", "None", "the function does not return its result")
-    array = as_array(got, "the result") if not isinstance(got, bool) else np.asarray(got)
-    if array.shape != () or array.dtype.kind not in "bi":
-        raise Wrong("True or False", f"a {type(got).__name__}", "one answer for the whole model")
-    return bool(array)

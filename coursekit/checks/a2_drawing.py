@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from coursekit.checks.a1_training import numbers
+from coursekit.checks.a2_common import place_of
 from coursekit.checks.a2_search import words_of
 from coursekit.checks.core import Wrong, as_array, exercise, expect_close, expect_shape
 
@@ -15,7 +16,7 @@ LOGITS = numbers(3, 7, key=4.0, scale=2.5)
 
 
 @exercise("nucleus")
-def nucleus(answer, draw, logits=LOGITS, masses=(0.3, 0.62, 0.9, 0.05), count=6000):
+def nucleus(answer, draw, logits=LOGITS, masses=(0.3, 0.62, 0.9, 0.05), count=2000):
     """answer(logits (B, V), p) -> probabilities (B, V) of the nucleus; draw(probabilities) -> tokens (B,)."""
     for p in masses:
         given = logits.clone()
@@ -29,14 +30,14 @@ def nucleus(answer, draw, logits=LOGITS, masses=(0.3, 0.62, 0.9, 0.05), count=60
 
 
 def _one_nucleus(got, logits, p):
-    """Is it the smallest set of likeliest tokens whose mass reaches p, rescaled to 1?"""
+    """Is it the smallest set of likeliest words whose mass reaches p, rescaled to 1?"""
     name = f"the nucleus of p = {p}"
     q = logits.double().softmax(-1).numpy()  # (B, V)
     array = expect_shape(
-        got, q.shape, name, "one probability for each token of the vocabulary, 0 outside"
+        got, q.shape, name, "one probability for each word of the vocabulary, 0 outside"
     )
     if np.isnan(array.astype(float)).any():
-        why = "0 / 0: the token that crosses p belongs to the nucleus, so it is never empty"
+        why = "0 / 0: the word that crosses p belongs to the nucleus, so it is never empty"
         raise Wrong(f"{name} without nan", "nan", why)
     if array.dtype.kind != "f" or not np.isfinite(array).all() or (array < 0).any():
         raise Wrong(
@@ -45,12 +46,16 @@ def _one_nucleus(got, logits, p):
             "these look like logits; 0 outside, softmax inside",
         )
     for b, kept in enumerate(array > 0):
-        _smallest_set(kept, q[b], p, f"{name} in row {b}", _turned(array, q))
+        _smallest_set(kept, q[b], p, f"{name} in row {b}", _turned(array, q) or _alike(array, q, p))
     rows = array.sum(-1)
     if np.abs(rows - 1).max() > 1e-4:
-        why = "not renormalised: divide what is kept by its sum"
+        why = "not renormalised: divide what is kept in a row by its sum"
         if np.abs(array.sum(0) - 1).max() < 1e-4:
             why = "each column sums to 1: the softmax goes over the vocabulary, the last axis"
+        elif abs(array.sum() - 1) < 1e-4:
+            why = (
+                "divided by the sum of the whole table: each row has a sum of its own, keepdim=True"
+            )
         raise Wrong(f"{name}: every row sums to 1", f"{rows[np.abs(rows - 1).argmax()]:.4f}", why)
     kept = array > 0
     inside = np.where(kept, q, 0) / np.where(kept, q, 0).sum(-1, keepdims=True)
@@ -58,44 +63,56 @@ def _one_nucleus(got, logits, p):
 
 
 def _turned(array, q):
-    """Why the wrong tokens may be kept, when sizes are right and places are not."""
+    """Why the wrong words may be kept, when sizes are right and places are not."""
     ordered = -np.sort(-q, -1)
     sizes = (array > 0).sum(-1)
     first = all((array[b, :n] > 0).all() for b, n in enumerate(sizes))
     falling = all((np.diff(array[b, :n]) <= 0).all() for b, n in enumerate(sizes))
     if first and falling and not np.allclose(ordered, q):
-        return "the result is still sorted: bring each probability back to the place of its token"
+        return "the result is still sorted: bring each probability back to the place of its word"
+    return None
+
+
+def _alike(array, q, p):
+    """Why the wrong number of words may be kept, when it is the same in every row and should not be."""
+    sizes = set((array > 0).sum(-1).tolist())
+    ordered = -np.sort(-q, -1)
+    right = set((ordered.cumsum(-1) - ordered < p).sum(-1).tolist())
+    if len(sizes) == 1 < len(right) and sizes & set(range(min(right), max(right) + 1)):
+        return "the same number of words in all rows: every row has a number of its own"
     return None
 
 
 def _smallest_set(kept, q, p, name, likely):
     if not kept.any():
-        why = "the token that crosses p belongs to the nucleus, so it is never empty"
-        raise Wrong(f"{name} holds at least one token", "none", why)
+        why = "the word that crosses p belongs to the nucleus, so it is never empty"
+        raise Wrong(f"{name} holds at least one word", "none", why)
     least, other = q[kept].min(), q[~kept].max(initial=0)
     rising = q.argsort()
     ascending = (kept[rising] == (q[rising].cumsum() - q[rising] < p)).all()
     if other > least + 1e-6:
-        why = "the likeliest tokens of each row, at their own places"
+        why = "the likeliest words of each row, at their own places"
         why = likely or ("sorted ascending: begin with the likeliest" if ascending else why)
         raise Wrong(
-            f"{name} holds the likeliest tokens",
+            f"{name} holds the likeliest words",
             f"{other:.3f} is left out and {least:.3f} kept",
             why,
         )
     mass = q[kept].sum()
     if mass < p - 1e-4:
-        why = "the token that crosses p belongs to the nucleus: compare the mass before a token with p"
-        raise Wrong(f"{name}: a mass of at least {p}", f"{mass:.3f}", why)
-    if mass - least > p + 1e-4:
         why = (
-            "stop as soon as the mass reaches p; compare with the mass of the likelier tokens alone"
+            "the word that crosses p belongs to the nucleus: compare the mass before a word with p"
+        )
+        raise Wrong(f"{name}: a mass of at least {p}", f"{mass:.3f}", likely or why)
+    if mass - least > p + 1e-4:
+        why = likely or (
+            "stop as soon as the mass reaches p; compare with the mass of the likelier words alone"
         )
         if kept.all():
             why = "nothing is cut off: what lies outside the nucleus gets probability 0"
         raise Wrong(
             f"{name} is the smallest that reaches {p}",
-            f"{mass - least:.3f} without its last token",
+            f"{mass - least:.3f} without its last word",
             why,
         )
 
@@ -109,7 +126,7 @@ def _drawn(draw, logits, count):
     """
     V = logits.shape[1]
     q = logits.double().softmax(-1)
-    q = (q * (q >= q.sort(-1, descending=True).values[:, 3:4])).numpy()  # four tokens a row
+    q = (q * (q >= q.sort(-1, descending=True).values[:, 3:4])).numpy()  # four words a row
     q = q / q.sum(-1, keepdims=True)  # float64, so that numpy's choice finds that rows sum to 1
     given = torch.tensor(q).repeat(count, 1)  # (count * B, V)
     off = math.sqrt(math.log(2 * q.size / 1e-7) / (2 * count))
@@ -126,16 +143,14 @@ def _drawn(draw, logits, count):
     rows = runs[0].reshape(count, len(q))
     found = np.stack([np.bincount(column, minlength=V) for column in rows.T]) / count  # (B, V)
     if (found[q == 0] > 0).any():
-        raise Wrong(
-            "no token of probability 0",
-            "such a token was drawn",
-            ALONE,
-        )
+        why = "draw is given probabilities already: no softmax here, and to each row its own"
+        why = ALONE if (rows == rows[0]).all() else why
+        raise Wrong("no word of probability 0", "such a word was drawn", why)
     worst = np.unravel_index(np.abs(found - q).argmax(), q.shape)
     if np.abs(found - q).max() > off:
         why = ALONE
         raise Wrong(
-            f"token {worst[1]} drawn with frequency {q[worst]:.3f} (to {off:.3f})",
+            f"word {worst[1]} drawn with frequency {q[worst]:.3f} (to {off:.3f})",
             f"{found[worst]:.3f}",
             why,
         )
@@ -177,7 +192,7 @@ class Probe:
 
     def _look(self, step, tokens, state):
         two = tokens.repeat(2), tuple(part[[0, 0]] for part in state)
-        says = [as_array(step(*two)[0], "what step returns") for _ in range(2)]  # (2, V)
+        says = [as_array(_two_results(step(*two))[0], "log_probs") for _ in range(2)]  # (2, V)
         if says[0].shape != says[1].shape or says[0].ndim != 2 or len(says[0]) != 2:
             raise Wrong("log_probs (2, V) for 2 hypotheses", f"shape {says[0].shape}", None)
         if np.abs(says[0] - says[1]).max() > 1e-4:
@@ -187,6 +202,22 @@ class Probe:
         if np.abs(mass - 1).max() > 1e-3:
             why = "step returns logits.log_softmax(-1): over the words, and a logarithm"
             raise Wrong("log-probabilities: their exponentials sum to 1", f"{mass[0]:.3g}", why)
+        _goes_on(two[1], _two_results(step(*two))[1])
+
+
+def _two_results(got):
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
+        told = "None" if got is None else f"a {type(got).__name__}"
+        raise Wrong("two results of step", told, "step returns both: log_probs, state")
+    return got
+
+
+def _goes_on(before, after):
+    """A word changes the state; some of its parts may stay."""
+    parts = [[as_array(part, "the state") for part in state] for state in (before, after)]
+    if all(np.array_equal(*pair) for pair in zip(*parts, strict=False)):
+        why = "step hands on the state that model.step returned, not the one that it was given"
+        raise Wrong("another state after a step", "the same state", why)
 
 
 @exercise("describe")
@@ -206,7 +237,7 @@ def captions(answer, model, memory, search, ids, beam, references, score, greedy
     if not isinstance(got, (list, tuple)) or len(got) != M:
         told = f"{len(got)}" if isinstance(got, (list, tuple)) else f"a {type(got).__name__}"
         raise Wrong(f"a list of {M} captions", told, "one list of tokens for each picture")
-    tokens = [words_of(one, "each caption") for one in got]
+    tokens = [_one_caption(one) for one in got]
     if any(end in one for one in tokens for end in ids[:2]):
         raise Wrong(
             "captions without <bos> and <eos>", "they hold some", "hand on what the search returns"
@@ -228,12 +259,28 @@ def captions(answer, model, memory, search, ids, beam, references, score, greedy
     )
 
 
+def _one_caption(got):
+    """The tokens of a caption. Raises Wrong for a score, a pair, a sentence or its words."""
+    why = "the search returns tokens and score: take the tokens alone"
+    if isinstance(got, str) or (isinstance(got, list) and any(isinstance(one, str) for one in got)):
+        raise Wrong("each caption as a list of tokens", f"{got!r}", "tokens are numbers: do not decode them")  # fmt: skip
+    if isinstance(got, (tuple, list)) and any(isinstance(one, (tuple, list)) for one in got):
+        raise Wrong("each caption as a list of tokens", "tokens beside a score", why)
+    return words_of(got, "each caption", why)
+
+
 def _probed(answer, model, memory, bos_id, eos_id, beam, max_len):
     """Lets the answer describe a few pictures with a search that looks at what it is given."""
     probe = Probe(beam, max_len)
     model.train()
     try:
         answer(model, memory.clone(), probe, bos_id, eos_id, beam, max_len)
+    except RuntimeError as error:
+        if probe.states or str(error) != _of_one_place(model, memory[0]):
+            raise
+        why = "picture i is memory[i : i + 1]: the axis of pictures stays, with size 1"
+        got = f"RuntimeError: {error}{place_of(error)}"
+        raise Wrong("a memory (1, N, D) given to model.start", got, why) from None
     finally:
         model.eval()
     if len(probe.states) != len(memory):
@@ -241,6 +288,15 @@ def _probed(answer, model, memory, bos_id, eos_id, beam, max_len):
     if all(np.allclose(probe.states[0], one) for one in probe.states[1:]):
         why = "picture i is memory[i : i + 1]"
         raise Wrong("another state for each picture", "the same for all", why)
+
+
+def _of_one_place(model, memory):
+    """What the model's error says if it is given a memory (N, D)."""
+    try:
+        model.start(memory)
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 def _mean_log_probability(model, memory, tokens, bos_id, eos_id, max_len):

@@ -135,9 +135,10 @@ def expect_close(got, expected, name, tolerance=1e-5, likely=None, mistakes=()):
     place = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
     at = f" at {list(place)}" if place else ""
     wanted = f"{expected[place]:.6g}" if place else f"{expected:.6g}"
+    worst = f", the largest difference is {difference.max():.3g}" if difference.size > 1 else ""
     raise Wrong(
         f"{name}{at} = {wanted} (to {tolerance:g})",
-        f"{array[place]:.6g}, the largest difference is {difference.max():.3g}",
+        f"{array[place]:.6g}{worst}",
         likely,
     )
 

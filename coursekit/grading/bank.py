@@ -9,18 +9,22 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 import types
+from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
 from coursekit.errors import CourseError
 from coursekit.grading.engine import surroundings, variables
-from coursekit.notebooks import course_root, grade_id, load, quick_import
+from coursekit.notebooks import course_root, grade_id, load, notebook_json, quick_import
 
 # What notebooks import first, and what takes seconds: the server holds it, each run gets it free.
 PRELOAD = ["torch", "torchvision", "matplotlib.pyplot", "coursekit.grading.exam.exec_cells"]
+Wrong = namedtuple("Wrong", "name question source loses message")
+Right = namedtuple("Right", "name question source")
 
 
 def marks(solution_notebook, replacements, *, seconds=900):
@@ -64,6 +68,52 @@ def stubs(released_notebook):
     """Replacements that undo every answer: {grade_id: its stub} of a released notebook."""
     notebook, _ = _read(released_notebook)
     return {grade_id(cell): cell["source"] for cell in notebook["cells"] if _is_answer(cell)}
+
+
+class Answers:
+    """The answers of one bank as they are written down, most of them the model answer with one thing changed.
+
+    bank: the path of `NAME_bank.py`; the text `NAME.py` beside it has the model answers and the points.
+    """
+
+    def __init__(self, bank):
+        text = Path(bank).with_name(Path(bank).name.removesuffix("_bank.py") + ".py")
+        notebook = json.loads(notebook_json(text))
+        self.points, self.WRONG, self.RIGHT = points(notebook), [], []
+        self._sources = {grade_id(cell): "".join(cell["source"]) for cell in notebook["cells"]}
+
+    def wrong(
+        self, question, name, *changes, message, source=None, loses=("open", "hidden"), drags=()
+    ):
+        """Adds a wrong answer: the model answer with `changes`, pairs (old, new), or another source.
+
+        loses: which tests of the question it fails.  drags: tests of other questions that it fails too.
+        """
+        tests = [*(f"{question}_{part}" for part in loses), *drags]
+        source = source or self.changed(question, *changes)
+        lost = {key: self.points[key] for key in tests}
+        self.WRONG.append(Wrong(name, question, source, lost, message))
+
+    def right(self, question, name, *changes, source=None):
+        """Adds a right answer."""
+        self.RIGHT.append(Right(name, question, source or self.changed(question, *changes)))
+
+    def model(self, question):
+        """The source of a question's model answer, without nbgrader's delimiting lines."""
+        marks = r"^ *### (?:BEGIN|END) SOLUTION\n"
+        return re.sub(marks, "", self._sources[question] + "\n", flags=re.M).strip()
+
+    def changed(self, question, *changes):
+        """The model answer with each old text, which stands there once, replaced by the new one."""
+        source = self.model(question)
+        for old, new in changes:
+            if source.count(old) != 1:
+                found = source.count(old)
+                raise CourseError(
+                    f"'{old}' stands {found} times in the answer to {question}, not once."
+                )
+            source = source.replace(old, new)
+        return source
 
 
 def load_bank(name, root=None):
