@@ -100,6 +100,19 @@ def merge_in_place(tokens, pair, new):
     return tokens
 
 
+def merge_by_the_first(tokens, pair, new):
+    out, i = [], 0
+    while i < len(tokens):
+        found = tokens[i] == pair[0]
+        out.append(new if found else tokens[i])
+        i += 2 if found else 1
+    return out
+
+
+def merge_by_zip(tokens, pair, new):
+    return [new if (a, b) == pair else a for a, b in zip(tokens, tokens[1:], strict=False)]
+
+
 def merge_from_the_right(tokens, pair, new):
     return merged()(tokens[::-1], pair[::-1], new)[::-1]
 
@@ -187,6 +200,9 @@ MISTAKES = {
         (merged(stop=1), "the end is lost"),
         (merged(keep=False), "must stay"),
         (lambda tokens, pair, new: tokens, "nothing is merged"),
+        (merge_by_the_first, "whatever follows"),
+        (merge_by_zip, "may be lost"),
+        (lambda t, pair, new: [new if one in pair else one for one in t], "each half is replaced"),
         (merge_in_place, "the list that was given is changed"),
         (merge_from_the_right, "from left to right"),
         (lambda t, p, n: None, "does not return its result"),
@@ -198,6 +214,8 @@ MISTAKES = {
         (hidden(lambda T, S: torch.ones(T, S).tril(S - T - 1) > 0), "the wrong half"),
         (hidden(lambda T, S: torch.ones(T, S).tril(S - T) > 0), "invert the mask"),
         (hidden(value=0.0), "0 is a score like any other"),
+        (hidden(value=torch.inf), "holds inf"),
+        (hidden(value=-100.0), "holds -100"),
         (hide_and_softmax, "the softmax comes after"),
         (lambda s: hidden()(s)[..., 0], "every score stays in its place"),
         (lambda s: (s * 0).masked_fill(s > 9, 1) * -torch.inf, "infinity times 0"),
@@ -216,6 +234,9 @@ MISTAKES = {
         (attended(mask=lambda s: s.masked_fill(ahead(s, 0), -torch.inf)), "sees nothing"),
         (attended(mask=lambda s: s * ~ahead(s)), "set to 0"),
         (attended(share=lambda s: s.softmax(1)), "over the queries"),
+        (attended(share=lambda s: s.softmax(0)), "over the batch"),
+        (attended(share=same), "is multiplied with the values"),
+        (attended(mask=lambda s: s + ahead(s) * -torch.inf), "infinity times 0"),
         (attended(share=lambda s: s.nan_to_num(neginf=0.0)), "the scores themselves"),
         (attended(mask=same, share=after), "masked after the softmax"),
         (attended(share=naive), "subtracts the largest"),
@@ -226,7 +247,11 @@ MISTAKES = {
     "step": [
         (stepped(look=looked(1.0)), "not divided by the root"),
         (stepped(look=looked(2.0)), "divided by d"),
+        (stepped(look=looked(3**0.5)), "which is E"),
         (stepped(look=looked(dim=0)), "goes over the batch"),
+        (stepped(look=looked(share=torch.ones_like)), "every share is 1"),
+        (stepped(look=looked(share=same)), "the scores themselves"),
+        (stepped(look=looked(share=lambda s: s.softmax(1) / s.shape[1])), "add up"),
         (stepped(look=looked(mask=first_only)), "needs no mask"),
         (stepped(look=lambda s, v: v.mean(1)), "all places alike"),
         (new_only, "only the new word"),

@@ -26,7 +26,10 @@ def merge(answer):
         ([9, 9, 6, 5, 7, 5, 5, 6], "a pair at the very end is missed: look up to the last two"),
         ([9, 9, 7], "tokens that are not part of the pair must stay"),
         ([9, 9, 9], "tokens that are not part of the pair must stay"),
-        (TOKENS, "nothing is merged; pair[0] and pair[1] are neighbours, tokens[i] and tokens[i + 1]"),
+        ([9, 9, 6, 9, 9, 6], "pair[0] alone is merged, whatever follows: look at the next token, too"),
+        ([9, 6, 9, 6, 6, 5, 7, 5, 9], "the second half is still there, and the last token may be lost: skip two after a merge"),
+        ([9, 9, 9, 9, 9, 9, 7, 9, 9, 9], "each half is replaced, wherever it stands: only both together, side by side"),
+        (TOKENS, "nothing is merged: are tokens[i], tokens[i + 1] compared with pair[0], pair[1]? A list never equals a tuple"),
     ]  # fmt: skip
     expect_equal(got, MERGED, f"merge({TOKENS}, {PAIR}, {NEW})", mistakes=mistakes)
     if given != TOKENS:
@@ -67,7 +70,7 @@ def hide_future(answer):
         scores = torch.randn(2, 4, T, S, generator=torch.Generator().manual_seed(T * S))
         got = as_array(answer(scores.clone()), "the scores")
         if got.shape != (2, 4, T, S):
-            why = "every score stays in its place; a mask (T, S) fits all pictures and heads"
+            why = "every score stays in its place; a mask (T, S) fits all sentences and heads"
             raise Wrong(f"scores of shape {(2, 4, T, S)}", f"shape {got.shape}", why)
         if np.isnan(got).any():
             why = "infinity times 0 is nan: use masked_fill, or torch.where"
@@ -84,11 +87,18 @@ def _judge_mask(got, scores, rows, shape):
         if shape in mask and (shown == _mask(mask[shape])).all():
             _refuse_mask(rows, shown, why)
     if (shown != wanted).any():
-        zero = (np.abs(got[..., ~wanted]) < 1e-6).all()
-        why = "0 is a score like any other, and softmax gives it a share: minus infinity" if zero else None  # fmt: skip
-        _refuse_mask(rows, shown, why)
+        _refuse_mask(rows, shown, _instead_of_infinity(got[..., ~wanted]))
     why = "scores that are not hidden stay as they are"
     expect_close(got[..., wanted], scores[..., wanted], "the scores that are shown", likely=why)
+
+
+def _instead_of_infinity(hidden):
+    """What is wrong with the one number that stands in all hidden places, or None."""
+    if (np.abs(hidden) < 1e-6).all():
+        return "0 is a score like any other, and softmax gives it a share: minus infinity"
+    if hidden.size and (hidden == hidden.flat[0]).all():
+        return f"what is hidden holds {hidden.flat[0]:g}: it must be minus infinity"
+    return None
 
 
 def _mask(rows):
@@ -131,9 +141,8 @@ def attend(answer):
     if got.shape == (2, 3, 3):
         why = "these are the weights; multiply them with the values, weights @ value"
         raise Wrong("a mean of values of shape (2, 3, 2)", "shape (2, 3, 3)", why)
-    if got.shape == (2, 3, 2) and np.isnan(got[:, 0]).all():
-        why = "the first word sees nothing, and a softmax over nothing is nan: it sees itself"
-        raise Wrong("numbers for the first word", "nan", why)
+    if got.shape == (2, 3, 2) and not np.isfinite(got).all():
+        raise Wrong("numbers for every word", "nan or inf", _nan_because(got))
     mistakes = [(np.reshape(flat, (2, 3, 2)), why) for flat, why in ATTENDING]
     expect_close(got, ATTENDED, "what is gathered", 1e-4, mistakes=mistakes)
     large = answer(1000 * query, key.clone(), value.clone())
@@ -142,6 +151,21 @@ def attend(answer):
     expect_close(large, steep, "with queries a thousand times as large", 1e-4, why)
     (first,) = answer(query[:1, :1], key[:1, :1], value[:1, :1])
     expect_close(first, [[4, -1]], "the first word alone, T = 1", 1e-4)
+
+
+def _nan_because(got):
+    """The likely cause by the words that are nan; got (B, T, e)."""
+    rows = np.isnan(got).all((0, 2)).tolist()  # T
+    causes = {
+        (True, False, False): "the first word sees nothing, and a softmax over nothing is nan: it sees itself",
+        (True, True, False): "the softmax goes over the batch; each query shares 1 among the keys, the last dimension",
+        (True, True, True): "infinity times 0 is nan: use masked_fill, or torch.where",
+    }  # fmt: skip
+    if np.isinf(got).any():
+        return (
+            "minus infinity is multiplied with the values: softmax makes shares of the scores first"
+        )
+    return causes.get(tuple(rows))
 
 
 # B = 2, E = 3, d = 2; one more word at each of the four steps
@@ -155,12 +179,15 @@ STEPS = [[[1, 1], [4, 1]], [[1, 1], [3.022148, 0.80443]], [[1.000142, 0.99981], 
 STEPPING = [
     ([[1.000002, 0.999997], [-0.407462, 0.125479]], "the scores are not divided by the root of d"),
     ([[1.002408, 0.99679], [0.262363, 0.364854]], "divided by d; divide by its square root"),
-    ([[1.000842, 0.998877], [0.147057, 0.303802]], "divided by the root of the number of places; d is the size of a query"),
+    ([[1.000842, 0.998877], [0.147057, 0.303802]], "divided by the root of 3, which is E and the number of places; d is the size of a query, here 2"),
     ([[1, 1], [4, 1]], "this is the first place alone: a single query needs no mask, all it finds is past"),
     ([[2, -0.333333], [0.333333, 1.333333]], "all places alike: the softmax goes over the places, dimension 1 of the scores (B, S + 1)"),
     ([[4, -3], [-2, 3]], "only the new word is asked: join its key and value to the past first"),
     ([[1, 1], [-0.022148, 0.19557]], "the new word is not asked: join its key and value first, then look"),
     ([[1.415192, 1.216967], [-2.499854, 2.943364]], "the softmax goes over the batch; the places are the last dimension of the scores"),
+    ([[6, -1], [1, 4]], "every share is 1: the softmax goes over a dimension of size 1; take the places"),
+    ([[-25.455845, 24.04163], [3.535534, -11.313708]], "the scores themselves as weights; softmax makes shares of 1 of them"),
+    ([[0.333381, 0.33327], [-0.014917, 0.075872]], "divided by the number of places: the shares sum to 1 already, so add up"),
     ([[-4.832382, 1.986032], [2.999327, -0.307689]], "keys and values are exchanged: ask the keys, take the values"),
 ]  # fmt: skip
 
