@@ -100,7 +100,10 @@ class BPETokenizer(_Tokenizer):
 
     @classmethod
     def from_pretrained(cls, name):
-        """The tokens of a language model of Hugging Face: a name on the hub, or a folder. GPT-2's eos is bos and pad, too."""
+        """The tokens of a language model of Hugging Face: a name on the hub, or a folder. GPT-2's eos is bos and pad, too.
+
+        Raises CourseError if there are none, or none that ends a text.
+        """
         from transformers import AutoTokenizer
 
         try:
@@ -112,6 +115,11 @@ class BPETokenizer(_Tokenizer):
                 "save_pretrained wrote."
             ) from error
         eos = found.eos_token_id
+        # Of a folder with a model alone, transformers makes a tokenizer without any words
+        if eos is None or not model.encode("a", add_special_tokens=False).ids:
+            raise CourseError(
+                f"The tokenizer of '{name}' has no tokens, or none that ends a text: save it there, with an eos_token."
+            )
         others = (found.pad_token_id, found.bos_token_id, eos, found.unk_token_id)
         return cls(model, tuple(eos if one is None else one for one in others))
 

@@ -11,6 +11,7 @@ import torch
 
 from coursekit import recipes, studies
 from coursekit.cli import main
+from coursekit.cli import studies as cli_studies
 from coursekit.errors import CourseError
 from coursekit.plots.studies import dots
 from coursekit.studies import ablation, report
@@ -193,6 +194,19 @@ def test_a_level_may_be_a_path(tmp_path):
     assert studies.run(study, tmp_path).rows[1].levels == {"language": "../lm/gpt2"}
 
 
+def test_levels_that_read_alike_are_two_cells(tmp_path):
+    def cell(levels, *_):
+        return dict.fromkeys("abc", len("".join(levels.values()))) | {"learn": 1, "seconds": 1}
+
+    for levels in (("a/b", "a_b_"), ("a b", "a-b_")):
+        study = made_study(cell, factors={"x": levels, "y": ("c", "b-c")}, seeds=(0,))
+        found = studies.run(study, tmp_path / levels[0][:3].replace("/", "+"))
+        assert [row.values["a"] for row in found.rows] == [4, 6, 5, 7]
+    study = made_study(cell, factors={"x": ("a-b", "a"), "y": ("cd", "b-cd")}, seeds=(0,))
+    found = studies.run(study, tmp_path / "joined")
+    assert [row.values["a"] for row in found.rows] == [5, 7, 3, 5]
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("toy")
@@ -260,6 +274,12 @@ def test_dots_with_and_without_intervals():
     markers = [line.get_marker() for line in shown[0].lines if line.get_linestyle() == "None"]
     assert len({marker for marker in markers if marker in "osD"}) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y", "z"]
+
+
+def test_levels_may_be_given_in_one_word_or_several():
+    wanted = {"source": ["pooled", "grid"], "tuning": ["lora"]}
+    assert cli_studies._levels(["source=pooled, grid", "tuning=lora"]) == wanted
+    assert cli_studies._levels(["source=pooled", "tuning=lora", "source=grid"]) == wanted
 
 
 TINY = "ablate prefix --size smoke --levels source=pooled,grid mapper=mlp,transformer tuning=frozen"
@@ -347,6 +367,15 @@ def test_wrong_options(words, message, tmp_path, capsys):
     assert main(line.split()) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("cells/*"))
+
+
+def test_a_cell_that_cannot_be_is_told_before_the_first_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recipes, "train_on", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(recipes, "trained_language", lambda *_, **__: pytest.fail("trained"))
+    line = f"{TINY} --length 97 --out {tmp_path / 'run'}"
+    assert main(line.split()) == 2
+    assert "A prefix of 99 and a caption" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("words", ["--epochs 2", "--pictures 23", "--length 4"])

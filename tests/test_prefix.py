@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from coursekit import decoding
 from coursekit.errors import CourseError
@@ -220,11 +221,37 @@ def test_a_file_of_lora_holds_the_small_matrices_alone(tmp_path):
     assert "language.model.transformer.wte.weight" in tuned.own_state()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_become_whole(dtype, tmp_path, memory, tokens):
+    THEIRS["OPT"]().to(dtype).save_pretrained(tmp_path)
+    model = PrefixCaptioner(HuggingFaceLM.load(str(tmp_path)), D)
+    prefix_loss(model, memory, tokens, EOS).backward()
+    assert {each.dtype for each in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("harm", ["cut short", "weights missing", "other sizes"])
+def test_a_damaged_folder(harm, tmp_path):
+    THEIRS["GPT2"]().save_pretrained(tmp_path)
+    weights, config = tmp_path / "model.safetensors", tmp_path / "config.json"
+    if harm == "cut short":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif harm == "weights missing":
+        state = load_file(weights)
+        del state["transformer.h.1.mlp.c_fc.weight"]
+        save_file(state, weights, metadata={"format": "pt"})
+    else:
+        config.write_text(config.read_text().replace('"n_positions": 40', '"n_positions": 41'))
+    words = "lacks weights" if harm == "weights missing" else "There is no language model"
+    with pytest.raises(CourseError, match=words):
+        HuggingFaceLM.load(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     "build, words",
     [
         (lambda: make_mapper("magic", D, E), "no mapper 'magic'"),
         (lambda: make_mapper("mlp", D, E, 0), "whole number of 1 or more"),
+        (lambda: make_mapper("transformer", D, 30), "4 heads of a mapper do not share 30"),
         (lambda: PrefixCaptioner(language("ours"), D, tuning="thawed"), "cannot be 'thawed'"),
         (lambda: HuggingFaceLM.load("/no/such/folder"), "no language model '/no/such/folder'"),
         (lambda: language("GPT2").run(torch.zeros(1, 41, E)), "reads 40 tokens, not 41"),

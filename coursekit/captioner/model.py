@@ -22,6 +22,7 @@ from coursekit.training import TrainSettings, load_checkpoint
 MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
 # Tokens that a small language model reads: five captions one after another, or a picture and a caption
 CONTEXT = 128
+SAID = 30  # tokens after which every search ends (decoding's max_len)
 FILE = "captioner.pt"
 # Ways to choose the words, all of one shape: (model, memory, bos_id, eos_id) → token lists, scores
 WAYS = {
@@ -105,6 +106,20 @@ class Captioner(nn.Module):
         """From now on the encoder learns too."""
         self.recipe = replace(self.recipe, fine_tune=True)
         self.encoder.unfreeze()
+
+    def must_fit(self, *sets):
+        """Raises CourseError unless the language model of prefix reads a picture and any caption: of data sets, or found."""
+        context = getattr(getattr(self.decoder, "language", None), "context", None)
+        if not context:
+            return
+        prefix = self.decoder.prefix(self.memory(sets[0].images([0]))).shape[1]
+        told = (self.tokenizer.encode(c) for each in sets for cs in each.captions for c in cs)
+        needed = prefix + max(SAID, max(map(len, told)) + 1)
+        if needed > context:
+            raise CourseError(
+                f"A prefix of {prefix} and a caption are up to {needed} tokens, and the language model reads {context}: "
+                "give a smaller length, or fewer embeddings of a picture."
+            )
 
     @torch.no_grad()
     def memory(self, images, batch_size=64):
@@ -231,6 +246,11 @@ def _decoder(recipe, vocab_size, memory_dim, language):
         return ShowAttendAndTell(*sizes, recipe.attention_dim, recipe.attention, recipe.dropout)
     if recipe.model == "prefix":
         language = language or make_language(recipe, vocab_size)
+        if vocab_size > language.vocab_size:
+            raise CourseError(
+                f"The tokenizer has {vocab_size} tokens and the language model knows {language.vocab_size}: give those "
+                "that belong together."
+            )
         own = (recipe.mapper, recipe.length, recipe.tuning, recipe.dropout, recipe.types)
         return PrefixCaptioner(language, memory_dim, *own)
     raise CourseError(f"There is no model '{recipe.model}': choose one of {', '.join(MODELS)}.")

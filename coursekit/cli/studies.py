@@ -85,7 +85,7 @@ def run_ablate(options):
 
 
 def _levels(given):
-    """{"source": ["pooled", "grid"]} of "source=pooled,grid"."""
+    """{"source": ["pooled", "grid"]} of "source=pooled,grid", or of "source=pooled" and "source=grid"."""
     levels = {}
     for each in given:
         factor, equals, names = each.partition("=")
@@ -93,7 +93,8 @@ def _levels(given):
             raise CourseError(
                 f"--levels takes FACTOR=LEVEL,LEVEL, such as source=grid, not {each}."
             )
-        levels[factor] = [name.strip() for name in names.split(",") if name.strip()]
+        own = [name.strip() for name in names.split(",") if name.strip()]
+        levels[factor] = levels.get(factor, []) + own
     return levels
 
 

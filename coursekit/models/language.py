@@ -24,18 +24,27 @@ class HuggingFaceLM(nn.Module):
 
     @classmethod
     def load(cls, name):
-        """The model of a name on the hub, or of a folder that `save_pretrained` left."""
+        """The model of a name on the hub, or of a folder that `save_pretrained` left, in float32.
+
+        Raises CourseError if there is none, or if weights are missing.
+        """
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # a word on stderr costs a notebook its mark
         try:
-            return cls(AutoModelForCausalLM.from_pretrained(name), named=True)
-        except (OSError, ValueError) as error:
+            model, told = AutoModelForCausalLM.from_pretrained(
+                name, dtype=torch.float32, output_loading_info=True
+            )
+        except Exception as error:  # damaged files raise anything
             raise CourseError(
                 f"There is no language model '{name}': give a name on the hub (with a network), or a folder that "
                 "save_pretrained wrote."
             ) from error
+        if told["missing_keys"]:  # these would begin at random
+            lost = min(told["missing_keys"])
+            raise CourseError(f"{name} lacks weights, such as {lost}: copy or save it anew.")
+        return cls(model, named=True)
 
     def tokens(self, tokens):
         """tokens (B, T) → embeddings (B, T, E)."""

@@ -50,11 +50,16 @@ class TransformerMapper(nn.Module):
     """`length` learned questions read a picture together: memory (B, N, D) → (B, length, E).
 
     Questions and picture attend to each other in a transformer; the questions' outputs are the prefix (Mokady et al.
-    2021, with `layers` of the usual kind, norm first).
+    2021, with `layers` of the usual kind, norm first). Raises CourseError if `heads` do not divide `dim`.
     """
 
     def __init__(self, memory_dim, dim, length=8, layers=2, heads=4, dropout=0.0):
         super().__init__()
+        if dim % heads:
+            raise CourseError(
+                f"{heads} heads of a mapper do not share {dim} numbers evenly: give a wider language model, or the "
+                "mapper linear or mlp."
+            )
         self.enter = nn.Sequential(nn.LayerNorm(memory_dim), nn.Linear(memory_dim, dim))
         self.questions = nn.Parameter(torch.randn(length, dim))
         layer = nn.TransformerEncoderLayer(
@@ -91,7 +96,8 @@ class PrefixCaptioner(nn.Module):
     It reads: a learned embedding that begins the picture, the P embeddings that the mapper makes of the memory, a
     learned one that ends it, then words. With `types` a learned embedding tells picture from words at every place.
     language: a GPT or a HuggingFaceLM. `tuning` says what learns besides mapper and those embeddings: nothing of the
-    language model ("frozen"), all of it ("tuned"), or small matrices beside its own ("lora", Hu et al. 2021).
+    language model ("frozen"), all of it ("tuned"), or small matrices beside its own ("lora", Hu et al. 2021). That
+    changes the language model that was given: a second captioner takes a copy.
     Raises CourseError for a name that is not in MAPPERS or TUNINGS.
     """
 
@@ -113,7 +119,8 @@ class PrefixCaptioner(nn.Module):
         self.language, self.tuning = language, tuning
         self.mapper = make_mapper(mapper, memory_dim, language.dim, length, dropout)
         # As large as the embeddings of words, which every language model has at another size
-        size = language.tokens(torch.arange(100) % language.vocab_size).std().item()
+        some = torch.arange(100, device=next(language.parameters()).device) % language.vocab_size
+        size = language.tokens(some).std().item()
         self.ends = nn.Parameter(size * torch.randn(2, language.dim))
         self.types = nn.Parameter(torch.zeros(2, language.dim), requires_grad=types)
         language.requires_grad_(tuning == "tuned")

@@ -21,6 +21,7 @@ from coursekit.recipes.parts import (
 )
 from coursekit.recipes.runs import (
     claim,
+    must_fit,
     show_and_tell,
     tokenizer_for,
     train_captioner,
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "features_of",
     "load_captioner",
+    "must_fit",
     "needs_eye",
     "needs_language",
     "recipe_for",

@@ -89,7 +89,9 @@ def trained_language(recipe, tokenizer, texts, dev_texts, device="cpu", out=None
 
     def exam_loss(model):
         parts = torch.arange(len(exam)).split(100)
-        return sum(len(part) * loss(model, part, exam).item() for part in parts) / len(exam)
+        counts = [len(part) for part in parts]
+        losses = [loss(model, part, exam).item() for part in parts]
+        return sum(n * each for n, each in zip(counts, losses, strict=True)) / sum(counts)
 
     history = train(
         model,

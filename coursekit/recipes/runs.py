@@ -50,18 +50,17 @@ def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None, 
     """As `train_captioner`, on data sets that are there already.
 
     here: what `sizes.setup` gave. eye: a trained small CNN's state, and language: a trained GPT, where there is one.
-    Raises CourseError if `out` holds a run of another recipe or of other pictures.
+    Raises CourseError if `out` holds a run of another recipe or of other pictures, or, before anything is trained or
+    written, if the parts do not fit.
     """
     recipe = replace(recipe, picture_size=train_set.image(0).shape[-1])
+    captioner = _untrained(recipe, tokenizer_for(recipe, train_set), language, here)
+    captioner.must_fit(train_set, dev_set)
     claim(out, recipe, train_set, dev_set)
-    torch.manual_seed(recipe.train.seed)
-    tokenizer = tokenizer_for(recipe, train_set)
     if needs_language(recipe) and language is None:
         texts = texts_for(recipe, train_set), dev_set.captions
-        language, _ = trained_language(recipe, tokenizer, *texts, here.device, out, quiet)
-        torch.manual_seed(recipe.train.seed)
-    # Trained on and perhaps given small matrices: the caller's stays as it is
-    captioner = Captioner(recipe, tokenizer, copy.deepcopy(language)).to(here.device)
+        own = (recipe, captioner.tokenizer, *texts, here.device, out, quiet)
+        captioner = _untrained(recipe, captioner.tokenizer, trained_language(*own)[0], here)
     if needs_eye(recipe):
         eye = eye or trained_eye(recipe, here.device, out, quiet)
         # Parts and layers hold the small CNN inside; a linear layer behind it starts at random
@@ -70,17 +69,21 @@ def train_on(recipe, train_set, dev_set, here, out=None, quiet=False, eye=None, 
     announce("the captioner learns to describe", quiet)
     history = _train(captioner, recipe.train, train_set, dev_set, here, out, quiet)
     if recipe.unfreeze:
-        announce("and now the encoder learns, too", quiet)
-        captioner.unfreeze()
-        # A tenth of the rate: large steps would undo what the encoder knows
-        last = replace(
-            recipe.train, epochs=recipe.unfreeze, learning_rate=recipe.train.learning_rate / 10
-        )
-        folder = Path(out) / "unfrozen" if out else None
-        history = _train(captioner, last, train_set, dev_set, here, folder, quiet)
+        history = _train_on_unfrozen(captioner, train_set, dev_set, here, out, quiet)
     if out:
         captioner.save(Path(out) / FILE)
     return captioner, history
+
+
+def must_fit(recipe, here, *sets):
+    """Raises CourseError, before anything is trained, for a recipe that `train_on` would refuse with these sets."""
+    _untrained(recipe, tokenizer_for(recipe, sets[0]), None, here).must_fit(*sets)
+
+
+def _untrained(recipe, tokenizer, language, here):
+    torch.manual_seed(recipe.train.seed)
+    # Trained on and perhaps given small matrices: the caller's stays as it is
+    return Captioner(recipe, tokenizer, copy.deepcopy(language)).to(here.device)
 
 
 def tokenizer_for(recipe, train_set):
@@ -107,6 +110,16 @@ def claim(out, recipe, *sets):
         )
     with writing(path) as temporary:
         temporary.write_text(told)
+
+
+def _train_on_unfrozen(captioner, train_set, dev_set, here, out, quiet):
+    announce("and now the encoder learns, too", quiet)
+    captioner.unfreeze()
+    first, epochs = captioner.recipe.train, captioner.recipe.unfreeze
+    # A tenth of the rate: large steps would undo what the encoder knows
+    last = replace(first, epochs=epochs, learning_rate=first.learning_rate / 10)
+    folder = Path(out) / "unfrozen" if out else None
+    return _train(captioner, last, train_set, dev_set, here, folder, quiet)
 
 
 def _train(captioner, settings, train_set, dev_set, here, out, quiet):

@@ -52,15 +52,17 @@ def prefix_study(data="scenes", size=None, root=None, out=None, levels=None, see
     data: a name of datasets.NAMES, from `root` as in datasets.load. levels: {"source" | "mapper" | "tuning": levels} in
     place of the usual ones of the size. `changes` replace fields of the recipe, as in recipes.train_captioner; `length`
     is how many embeddings a transformer makes, and how many the other mappers make at least: so no source is starved
-    for want of places. With a folder `out`, eye and language model, trained once a seed, are kept there.
-    Raises CourseError for a level that there is not, or if `out` holds another study.
+    for want of places. A language model of the hub gets a learning rate by its tuning. With a folder `out`, eye and language model, trained once a seed, are kept there.
+    Raises CourseError for a level that there is not, if the parts of a cell do not fit, or if `out` holds another study.
     """
     here = sizes.setup(size)
     factors = _chosen(levels or {}, changes, here.size)
     usual = here.pick(smoke=(0, 1), cpu=(0, 1, 2), gpu=(0, 1, 2))
     cells = _PrefixCells(data, here, root, out, SETTINGS[here.size] | changes)
     seeds = usual if seeds is None else tuple(seeds)
-    return Study("prefix", factors, seeds, cells, cells.scores(), COSTS, cells.about())
+    study = Study("prefix", factors, seeds, cells, cells.scores(), COSTS, cells.about())
+    cells.claim(study.combinations())
+    return study
 
 
 def _chosen(levels, changes, size):
@@ -91,8 +93,15 @@ class _PrefixCells:
         self.sets = {
             split: datasets.load(data, split, root, count) for split, count in counts.items()
         }
-        recipes.claim(self.out, recipe, *self.sets.values())
         self.seed = self.shared = None
+
+    def claim(self, combinations):
+        """The folder is this study's, if every cell can be: one that fails after hours would end all."""
+        for levels in combinations:
+            if levels["tuning"] == combinations[0]["tuning"]:  # which changes no size
+                own = (self._recipe(levels, 0), self.here, self.sets["train"], self.sets["dev"])
+                recipes.must_fit(*own)
+        recipes.claim(self.out, self.recipe, *self.sets.values())
 
     def scores(self):
         """{split: {key: Score}} of the splits that are examined."""

@@ -2,13 +2,13 @@
 
 import itertools
 import json
-import re
 import shutil
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from coursekit.errors import CourseError, writing
 from coursekit.studies.spread import effect, summary
@@ -143,8 +143,9 @@ def _train(study, levels, seed, title, out, keep):
 
 
 def _name(levels, seed):
-    """A file name: a level may be a path, or a name with a slash."""
-    return "-".join([*(re.sub(r"[^\w.]+", "_", level) for level in levels.values()), f"seed{seed}"])
+    """A file name, other levels another one: a level may be a path, or a name with a slash."""
+    parts = (quote(level, safe="").replace("-", "%2D") for level in levels.values())
+    return "-".join([*parts, f"seed{seed}"])
 
 
 def _file(out, levels, seed):

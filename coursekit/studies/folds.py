@@ -56,6 +56,7 @@ def crossvalidate(
     whole = datasets.join(splits).subset(count or recipe.pictures)
     parts = folds_of(len(whole), folds, seed)
     out = Path(out) if out else None
+    recipes.must_fit(recipe, here, whole)
     recipes.claim(out, recipe, whole)
     eye = None
     if recipes.needs_eye(recipe):  # its pictures are in no fold, so one eye serves all
