@@ -194,17 +194,13 @@ def test_a_level_may_be_a_path(tmp_path):
     assert studies.run(study, tmp_path).rows[1].levels == {"language": "../lm/gpt2"}
 
 
-def test_levels_that_read_alike_are_two_cells(tmp_path):
-    def cell(levels, *_):
-        return dict.fromkeys("abc", len("".join(levels.values()))) | {"learn": 1, "seconds": 1}
-
-    for levels in (("a/b", "a_b_"), ("a b", "a-b_")):
-        study = made_study(cell, factors={"x": levels, "y": ("c", "b-c")}, seeds=(0,))
-        found = studies.run(study, tmp_path / levels[0][:3].replace("/", "+"))
-        assert [row.values["a"] for row in found.rows] == [4, 6, 5, 7]
-    study = made_study(cell, factors={"x": ("a-b", "a"), "y": ("cd", "b-cd")}, seeds=(0,))
-    found = studies.run(study, tmp_path / "joined")
-    assert [row.values["a"] for row in found.rows] == [5, 7, 3, 5]
+@pytest.mark.parametrize("x, y", [(("a/b", "a_b"), ("c",)), (("a-b", "a"), ("c", "b-c"))])
+def test_levels_that_read_alike_are_several_cells(x, y, counted, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        for level in (*x, *y):
+            patch.setitem(WORTH, level, 0)
+        studies.run(made_study(counted, factors={"x": x, "y": y}, seeds=(0,)), tmp_path)
+    assert len(counted.calls) == len(x) * len(y) == len(list(tmp_path.glob("cells/*.json")))
 
 
 @pytest.fixture(scope="module")

@@ -244,3 +244,17 @@ def test_a_model_of_another_build_is_refused(change):
 def test_what_cannot_be(build, words):
     with pytest.raises(CourseError, match=words):
         build()
+
+
+def test_a_model_with_parts_added_to_it_is_not_taken_for_a_plain_one(pair):
+    from coursekit.models.language import HuggingFaceLM, add_lora
+
+    add_lora(HuggingFaceLM(pair[0]))
+    with pytest.raises(CourseError, match="merge them first"):
+        from_hugging_face(pair[0])
+
+
+@pytest.mark.parametrize("name", ["layers", "heads", "context"])
+def test_a_size_of_nothing(name):
+    with pytest.raises(CourseError, match="1 or more"):
+        GPT(10, **dict(context=8, dim=8, heads=2, layers=1) | {name: 0})

@@ -70,6 +70,8 @@ class GPT(nn.Module):
 
     def __init__(self, vocab_size=50257, context=1024, dim=768, layers=12, heads=12, dropout=0.1):
         super().__init__()
+        if min(vocab_size, context, dim, layers, heads) < 1:
+            raise CourseError("Vocabulary, context, dim, layers and heads of a GPT are 1 or more.")
         # The arguments once more, so that another process can build the same model
         self.settings = dict(vocab_size=vocab_size, context=context, dim=dim)
         self.settings |= dict(layers=layers, heads=heads, dropout=dropout)
@@ -171,7 +173,9 @@ def from_hugging_face(model, dropout=0.1):
         )
     sizes = dict(vocab_size=own.vocab_size, context=own.n_positions, dim=own.n_embd)
     gpt = GPT(**sizes, layers=own.n_layer, heads=own.n_head, dropout=dropout)
-    gpt.load_state_dict(renamed(model.transformer.state_dict()), strict=False)
+    found = gpt.load_state_dict(renamed(model.transformer.state_dict()), strict=False)
+    if found.unexpected_keys or set(found.missing_keys) - {"head.weight"}:
+        raise CourseError("This GPT-2 has parts added to it, such as LoRA's: merge them first.")
     return gpt
 
 

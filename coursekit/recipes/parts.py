@@ -89,7 +89,7 @@ def trained_language(recipe, tokenizer, texts, dev_texts, device="cpu", out=None
 
     def exam_loss(model):
         parts = torch.arange(len(exam)).split(100)
-        counts = [len(part) for part in parts]
+        counts = [sum(len(exam[i]) - 1 for i in part) for part in parts]
         losses = [loss(model, part, exam).item() for part in parts]
         return sum(n * each for n, each in zip(counts, losses, strict=True)) / sum(counts)
 
