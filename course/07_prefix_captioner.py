@@ -223,8 +223,8 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# Every sentence could be true, of some picture. (At size `gpu` these are scraps of web pages:
-# GPT-2 has not even been told that captions are wanted.)
+# Every sentence, small slips aside, could be true of some picture. (At size `gpu` these are scraps of
+# web pages: GPT-2 has not even been told that captions are wanted.)
 #
 # And now the trick on which the rest is built. We cannot show it a picture yet, but we can **tell**
 # it one: let it read a true caption first, written by somebody else, and go on from there.
@@ -743,14 +743,14 @@ print(
 # %% [markdown]
 # It is behind, in recall most: it says less. But it has seen a tenth of the captions. A caption costs
 # a transformer more, since the picture takes 18 places beside 17 of words, in three layers; count
-# that in, and it has still worked a fraction of the LSTM's time. Given more, it goes on where the
-# LSTM stops. The whole recipe at size `cpu`, its own eye included, takes about ten minutes; by beam
-# search it reaches
+# that in, and its reading, and it has still worked a fraction of the LSTM's time. Given more, it goes
+# on where the LSTM stops. The whole recipe at size `cpu`, its own eye included, takes about
+# twelve minutes; by beam search it reaches
 #
 # | `coursekit train …`, scenes | BLEU-4 | fact precision | fact recall | unseen pairs: BLEU-4 | precision | recall |
 # |---|---|---|---|---|---|---|
 # | `prefix`, mean of seeds 0 to 2 | 0.833 | 0.981 | 0.677 | 0.702 | 0.842 | 0.602 |
-# | `show-and-tell`, as shipped | 0.759 | 0.922 | 0.673 | 0.562 | 0.744 | 0.563 |
+# | `show-and-tell`, mean of seeds 0 to 2 | 0.756 | 0.919 | 0.671 | 0.556 | 0.730 | 0.554 |
 #
 # ## 7. What the reading had bought
 #
@@ -881,8 +881,9 @@ plots.show(
 # %% [markdown]
 # Go through the choices one by one.
 #
-# - **Source.** One embedding is worst and sixteen places are best; three views of the whole, and five
-#   parts, lie between. You know the rule from lesson 05: as fine as the things one speaks of.
+# - **Source.** One embedding is worst and sixteen places are best. You know the rule from lesson 05: as
+#   fine as the things one speaks of. Three depths of the network come between; five parts do not help
+#   much, since this eye was never shown things that large.
 # - **Mapper.** A single matrix is not far behind the MLP, as Merullo and colleagues found with large
 #   models. The transformer is far behind: many new numbers, and no time yet to learn them.
 # - **What learns.** LoRA keeps up with tuning, at a fifth of the numbers. And *frozen*? It is poorer

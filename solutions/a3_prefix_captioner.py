@@ -59,7 +59,11 @@ training = here.pick(
     cpu=dict(epochs=8, batch_size=32, learning_rate=5e-3),
     gpu=dict(epochs=12, batch_size=32, learning_rate=5e-3),
 )
-BLEU_4 = here.pick(smoke=0.38, cpu=0.70, gpu=0.70)
+# Ten seeds of data_scripts/a3_threshold.py at cpu: 0.827 (sd 0.026, the lowest 0.777) here, 0.843 (0.020,
+# 0.820) on other pictures; at smoke twenty, 0.646 (0.051, 0.529) and 0.678 (0.043, 0.612). None is below
+# these thresholds, mean - 5 sd; by a normal model a right answer fails about once in ten million. At gpu
+# the models are larger, and nothing was measured.
+BLEU_4 = here.pick(smoke=0.38, cpu=0.69, gpu=0.69)
 seed = 0
 
 # %% nbgrader={"grade": false, "grade_id": "imports", "locked": true, "schema_version": 3, "solution": false, "task": false}

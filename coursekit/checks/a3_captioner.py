@@ -127,7 +127,9 @@ def _why_poor(told, references, score, bleu):
     if np.mean(lengths) < 0.5 * usual:
         return "the captions break off, or hold <unk>, <pad>: is a label the token that comes next?"
     if bleu < 0.02:
-        return "hardly any four words in a row are right: logits and labels must be of the same places"
+        return (
+            "hardly any four words in a row are right: logits and labels must be of the same places"
+        )
     turned = [*references[1:], references[0]]
     if score(told, turned) > 0.7 * bleu:
         return (
