@@ -123,12 +123,16 @@ def _why_poor(told, references, score, bleu):
     lengths = [len(one.split()) for one in told]
     usual = np.mean([len(one.split()) for each in references for one in each])
     if np.mean(lengths) > 1.5 * usual:
-        return "the captions do not end: <eos> must be among the tokens, and among the labels"
+        return (
+            "the captions do not end. Either <eos> is not among the tokens, or not among the labels, "
+            "or there were few steps"
+        )
     if np.mean(lengths) < 0.5 * usual:
         return "the captions break off, or hold <unk>, <pad>: is a label the token that comes next?"
     if bleu < 0.02:
         return (
-            "hardly any four words in a row are right: logits and labels must be of the same places"
+            "hardly any four words in a row are right. Either logits and labels are of different "
+            "places, or there were few steps"
         )
     turned = [*references[1:], references[0]]
     if score(told, turned) > 0.7 * bleu:
