@@ -804,7 +804,7 @@ class FrozenCaptioner(CaptionerLayers):
         ### END SOLUTION
 
     def optimizer(self, learning_rate):
-        """A torch.optim.AdamW for all that learns, and for nothing else."""
+        """A torch.optim.AdamW with the learning rate, for all that learns."""
         # Do not run anything under torch.no_grad(), and do not detach: the mapper learns through it.
         ### BEGIN SOLUTION
         learns = [part for part in self.parameters() if part.requires_grad]
