@@ -13,20 +13,9 @@ from coursekit.checks.a2_drawing import captions, nucleus
 from coursekit.checks.a2_scores import bleu, brevity_penalty, clipped_counts
 from coursekit.checks.a2_search import beam_search, rank
 from coursekit.checks.a2_tree import Tree
-from coursekit.checks.core import exercise
+from coursekit.checks.core import on_other_data
 
 __all__ = [
     "Tree", "attend", "beam_search", "bleu", "brevity_penalty", "captions", "cider", "clipped_counts",
     "drawn_captions", "is_causal", "nucleus", "numbers", "on_other_data", "passes", "rank",
 ]  # fmt: skip
-
-
-def on_other_data(check, *draws):
-    """The same check, asked once for each set of options in `draws`, with one verdict."""
-
-    @exercise(f"{check.exercise}, on other data")
-    def ask(*answer):
-        for options in draws:
-            check.__wrapped__(*answer, **options)
-
-    return ask

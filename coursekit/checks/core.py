@@ -54,6 +54,17 @@ def exercise(name):
     return wrap
 
 
+def on_other_data(check, *draws):
+    """The same check, asked once for each set of options in `draws`, with one verdict."""
+
+    @exercise(f"{check.exercise}, on other data")
+    def ask(*answer):
+        for options in draws:
+            check.__wrapped__(*answer, **options)
+
+    return ask
+
+
 def _judge(name, check, answer, options):
     try:
         check(*answer, **options)

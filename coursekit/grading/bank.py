@@ -9,7 +9,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import re
 import sys
 import tempfile
 import types
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coursekit.errors import CourseError
-from coursekit.grading.engine import surroundings, variables
+from coursekit.grading.engine import SOLUTION, surroundings, variables
 from coursekit.notebooks import course_root, grade_id, load, notebook_json, quick_import
 
 # What notebooks import first, and what takes seconds: the server holds it, each run gets it free.
@@ -70,6 +69,11 @@ def stubs(released_notebook):
     return {grade_id(cell): cell["source"] for cell in notebook["cells"] if _is_answer(cell)}
 
 
+def without_marks(source):
+    """A cell's source without nbgrader's lines that delimit an answer."""
+    return "\n".join(line for line in source.split("\n") if not any(m in line for m in SOLUTION))
+
+
 class Answers:
     """The answers of one bank as they are written down, most of them the model answer with one thing changed.
 
@@ -100,8 +104,7 @@ class Answers:
 
     def model(self, question):
         """The source of a question's model answer, without nbgrader's delimiting lines."""
-        marks = r"^ *### (?:BEGIN|END) SOLUTION\n"
-        return re.sub(marks, "", self._sources[question] + "\n", flags=re.M).strip()
+        return without_marks(self._sources[question]).strip()
 
     def changed(self, question, *changes):
         """The model answer with each old text, which stands there once, replaced by the new one."""

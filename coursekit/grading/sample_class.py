@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 from coursekit.errors import writing
-from coursekit.grading.bank import load_bank, points, stubs
-from coursekit.grading.engine import SOLUTION
+from coursekit.grading.bank import load_bank, points, stubs, without_marks
 from coursekit.grading.release import built_solution, release
 from coursekit.notebooks import course_root, dump, grade_id, load
 
@@ -46,15 +45,11 @@ def _has_bank(name, root):
 def _answers(solution):
     """{grade_id: source} of every answer, written ones too, without nbgrader's delimiting lines."""
     cells = [cell for cell in solution["cells"] if _told(cell).get("solution")]
-    return {grade_id(cell): _without_marks(cell["source"]) for cell in cells}
+    return {grade_id(cell): without_marks(cell["source"]) for cell in cells}
 
 
 def _told(cell):
     return cell["metadata"].get("nbgrader", {})
-
-
-def _without_marks(source):
-    return "\n".join(line for line in source.split("\n") if not any(m in line for m in SOLUTION))
 
 
 def _hand_in(folder, student, name, released, answers):

@@ -89,6 +89,9 @@ MODELS = {
     "show-attend-and-tell": dict(embeddings="grid"),
     "prefix": {},
 }
+# Settings that one model alone reads
+ONLY = dict(image_as="show-and-tell", attention="show-attend-and-tell")
+ONLY |= dict.fromkeys(["language", "mapper", "length", "tuning"], "prefix")
 # The language model of prefix by size: a small one reads captions first
 LANGUAGES = {"smoke": "small", "cpu": "small", "gpu": "gpt2"}
 SMALL = {
@@ -141,6 +144,10 @@ def recipe_for(data, size, seed=0, model="show-and-tell", **changes):
         raise CourseError(f"There is no recipe for '{data}' at size '{size}'.")
     if model not in MODELS:
         raise CourseError(f"There is no model '{model}': choose one of {', '.join(MODELS)}.")
+    others = [name for name in changes if ONLY.get(name, model) != model]
+    if others:
+        name = others[0]
+        raise CourseError(f"'{name}' is a setting of {ONLY[name]}: {model} does not read it.")
     recipe = RECIPES.get((data, size)) or RECIPES["flickr8k", size]
     own = OWN.get((model, data, size), {})
     if model == "prefix":
