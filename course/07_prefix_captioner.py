@@ -104,8 +104,8 @@ print(
 )
 
 # %% [markdown]
-# Nobody tells the model that these five lines speak of one scene. But whoever has read the first
-# can guess the second better, **by looking back**. A GPT can: that is what attention is for.
+# Nobody tells the model that these five lines speak of one scene. It may look back over all of them:
+# that is what attention is for. Will it?
 #
 # **Predict:** it starts at $\ln V$ nats a token. Of the five captions in a document, which will be
 # the dearest at the end, which the cheapest?
@@ -165,18 +165,19 @@ def nats_by_caption(language, captions):
 if small:
     dear = nats_by_caption(language, dev_set.captions[:100])
     plots.show(
-        plots.lines({"dev": dear}, "Whoever has read one caption finds the next ones cheap", "caption of a document",
+        plots.lines({"dev": dear}, "Whoever has read one caption finds the next ones cheaper", "which caption of a document",
                     "loss (nats a token)", points=True),
         alt="Nats a token of the five captions of a document: " + ", ".join(f"{n:.2f}" for n in dear),
     )  # fmt: skip
 
 # %% [markdown]
 # The first caption is dear: nothing is known of its scene, and nothing could be. The others cost
-# less, for most of what they say has been said. So the model has learned more than sentences. It has
-# learned **to take what stands before as news about a scene**. GPT-2 has, too, from web pages whose
-# next line speaks of the same thing as the last. Everything below lives on this habit. (Documents do
-# one thing more. The words of a caption will stand behind a picture, not at the beginning; and a model
-# that had read single captions would never have met position 40.)
+# less, since most of what they say has been said, and the model **looks back** at it. So it has
+# learned more than sentences. It has learned **to take what stands before as news about a scene**.
+# GPT-2 has, too, from web pages whose next line speaks of the same thing as the last. Everything
+# below lives on this habit. (Documents do one thing more. The words of a caption will stand behind a
+# picture, not at the beginning; and a model that had read single captions would never have met
+# position 40.)
 #
 # What does it say when nothing stands before? `Blind` makes a step model of it that is handed a
 # picture and does not look. The pictures are the scenes you know, as the frozen eye of lessons 03 and
@@ -223,8 +224,8 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# Every sentence, small slips aside, could be true of some picture. (At size `gpu` these are scraps of
-# web pages: GPT-2 has not even been told that captions are wanted.)
+# Every sentence, slips of grammar aside, could be true of some picture. (At size `gpu` these are
+# scraps of web pages: GPT-2 has not even been told that captions are wanted.)
 #
 # And now the trick on which the rest is built. We cannot show it a picture yet, but we can **tell**
 # it one: let it read a true caption first, written by somebody else, and go on from there.
@@ -278,18 +279,19 @@ print(f"true claims: {precision(blind, test_set.scenes):.2f} from nothing, "
 # learned, like the mapper.
 
 # %%
-example = test_set.captions[0][0].split()
+example = min(test_set.captions[11], key=len).split()
+title = "The picture is read first, and only words are guessed"
 plots.show(
-    prefixed(test_set.image(0), example, "The picture is read first, and only words are guessed"),
-    alt="A row of boxes: picture begins, three embeddings of the picture, picture ends, bos and the words of "
+    prefixed(test_set.image(11), example, title, embeddings=1),
+    alt="A row of boxes: picture begins, the embedding of the picture, picture ends, bos and the words of "
     "a caption. Above each word stands the next one, above the places of the picture nothing.",
 )  # fmt: skip
 
 # %% [markdown]
-# One more thing is in the drawing. Each place has a **type**, picture or words, and for each type
-# there is a learned vector that is added to every embedding of that kind. (BERT tells its two
-# sentences apart in this way; Devlin et al. 2019.) Attention can then ask for *something of the
-# picture* without knowing what it looks like.
+# One more thing is in the drawing. Each place has a **type**, picture or words, and for each type a
+# learned vector is added to every embedding of that kind. (BERT tells its two sentences apart in this
+# way; Devlin et al. 2019.) Attention can then ask for *something of the picture* without knowing what
+# it looks like.
 #
 # Here is a forward pass by hand, with one embedding and everything untrained but the language.
 
@@ -313,8 +315,8 @@ for name, each in (shapes | {"keys of a layer": past[0][0]}).items():
 # %% [markdown]
 # Nothing inside the language model has changed; `run` is lesson 06's. See the last line, too: the
 # keys and values of the picture's places stay in the cache, so while a caption is spoken the picture
-# is read **once**, and looked back at before every word. It is not told once, as in lesson 03. It
-# is attention again, as in lesson 05, only that the places stand in the same row as the words.
+# is read **once**, and looked back at before every word. It is not told once, as in lesson 03: it is
+# attention again, as in lesson 05, except that the places stand in the same row as the words.
 #
 # ### Exercise 1 · Join picture and words
 # *difficulty 2/5 · importance 5/5 · 10 minutes*
@@ -419,10 +421,10 @@ check.labels(labels)
 # The package joins and labels as you do: `PrefixCaptioner` is a mapper, ends and types around a
 # language model, `prefix_loss` its loss (it computes logits only where a label is).
 #
-# What if one gets it wrong? Four short trainings of a model that has read nothing, one healthy. In the
-# third the places of the picture are labelled with a token, as happens when prefix and padding are
-# filled with the same zero. The fifth repeats the fourth with the model that has read. **Predict** the
-# lowest loss, and who will never end.
+# What if one gets it wrong? Here are five short trainings: four of a model that has read nothing, the
+# first of them healthy; the fifth repeats the fourth with the model that has read. In the third the
+# places of the picture are labelled with a token, as happens when prefix and padding are filled with
+# the same zero. **Predict** which of the four has the lowest loss, and which never ends.
 
 
 # %%
@@ -472,18 +474,18 @@ for bug, has_read in [*((bug, False) for bug in bugs), (bugs[-1], True)]:
     print(f"{name:36}{loss:6.2f}{ended:8}   {said[:60]!r}")
 
 # %% [markdown]
-# The lowest losses belong to the models that are paid for easy guesses: *padding after padding* and
-# *nothing after a picture* are learned in a few steps, and dilute the mean. Their captions are no
-# better for it. The fourth has a loss as healthy as the first, since `<eos>` is one token in
-# seventeen, and **it never stops**. The last row tells how fast a habit is lost: this model had
-# ended every caption of its documents, and after these few steps hardly ever does. Nobody asks for
-# it any more.
+# Of the four, the lowest losses belong to those that are paid for easy guesses: *padding after
+# padding* and *nothing after a picture* are learned in a few steps, and dilute the mean. Their
+# captions are no better for it. The fourth has a loss as healthy as the first, since `<eos>` is one
+# token in seventeen, and **it never stops**. The last row tells how fast a habit is lost: this model
+# had ended every caption of its documents, and after these few steps hardly ever does. Nobody asks
+# for it any more.
 #
 # ## 4. One embedding, or several
 #
 # One embedding holds $E$ numbers, and we know from lesson 05 what becomes of a house, a boat and
 # three colours in a single vector. A prefix may be longer: 16 places of the grid give 16 embeddings,
-# and nothing forbids to make several of *each*.
+# and nothing forbids making several of *each*.
 #
 # ### Exercise 3 · Several embeddings of each place
 # *difficulty 2/5 · importance 4/5 · 10 minutes*
@@ -523,8 +525,8 @@ check.several(several)
 #
 # This is the **linear** mapper (Merullo et al. 2023), all but a norm in front. Its elder brothers:
 # the **MLP** puts a hidden layer with tanh between two matrices, and the **transformer** lets $P$
-# learned questions read all places, so that the length of the prefix no longer hangs on the number of
-# places (both Mokady et al. 2021).
+# learned questions read all places, so that the length of the prefix no longer depends on the number
+# of places (both Mokady et al. 2021).
 
 # %%
 for name in MAPPERS:
@@ -590,9 +592,9 @@ check.freeze(freeze)
 #
 # $$W x + \frac{\alpha}{r}\, B A x, \qquad A: r \times \text{in}, \quad B: \text{out} \times r$$
 #
-# With $r = 8$ that is few numbers, and with $B = 0$ at first the model begins as it was. Hugging
-# Face's `peft` puts the pair beside every matrix we name; here all but the table of words.
-# **Predict:** what share of the language model's numbers will that be?
+# ($\alpha$ is a fixed number.) With $r = 8$ these are few numbers, and with $B = 0$ at first the
+# model begins as it was. Hugging Face's `peft` puts the pair beside every matrix we name; here all
+# but the table of words. **Predict:** what share of the language model's numbers will that be?
 
 # %%
 from peft import LoraConfig, inject_adapter_in_model
@@ -625,7 +627,7 @@ for name in MAPPERS:
     print(f"{name:20}" + "".join(f"{parameters_that_learn(each):12,}" for each in made))
 
 # %% [markdown]
-# LoRA's own numbers are a twelfth of our language model's, which is so small that the mapper weighs
+# LoRA's own numbers are 8 % of our language model's, which is so small that the MLP mapper weighs
 # more. With GPT-2, 124 million numbers, rank 8 in all matrices is about a hundredth. The saving counts
 # three times, since Adam keeps two more numbers for each that learns. (`tuning="lora"` does what the
 # cell with `peft` does.)
@@ -691,8 +693,9 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# How good is that? Beside it stands the captioner that comes with the course: lesson 03's LSTM behind
-# the same eye. It has learned from 120,000 captions, ours from a tenth of that.
+# In our run its fourth caption is the first without a false word. How good is that? Beside it stands
+# the captioner that comes with the course: lesson 03's LSTM behind the same eye. It has learned from
+# 120,000 captions, ours from a tenth of that.
 
 # %%
 lstm = shipped_captioner().to(here.device).eval()
@@ -741,11 +744,11 @@ print(
 )
 
 # %% [markdown]
-# It is behind, in recall most: it says less. But it has seen a tenth of the captions. A caption costs
-# a transformer more, since the picture takes 18 places beside 17 of words, in three layers; count
-# that in, and its reading, and it has still worked a fraction of the LSTM's time. Given more, it goes
-# on where the LSTM stops. The whole recipe at size `cpu`, its own eye included, takes about
-# twelve minutes; by beam search it reaches
+# It is behind, less in precision than in BLEU and recall: it says less. But it has seen a tenth of
+# the captions. A caption costs a transformer more, since the picture takes 18 places beside 17 of
+# words, in three layers; count that in, and the reading, and it has still worked about half of the
+# LSTM's time. Given more, it goes on where the LSTM stops. The whole recipe at size `cpu`, its own
+# eye included, takes about twelve minutes; by beam search it reaches
 #
 # | `coursekit train …`, scenes | BLEU-4 | fact precision | fact recall | unseen pairs: BLEU-4 | precision | recall |
 # |---|---|---|---|---|---|---|
@@ -767,7 +770,7 @@ losses = {
     "had not": (longer.seconds, longer.valid_loss),
 }
 plots.show(
-    plots.lines(losses, f"Reading took {spent_reading:.0f} s; its lead does not last", "seconds, the reading included",
+    plots.lines(losses, f"Reading took {spent_reading:.0f} s, and its head start melts away", "seconds, the reading included",
                 "loss on dev (nats a token)", points=True),
     alt="Losses on dev over seconds. "
     + "; ".join(f"{name}: from {ys[0]:.2f} at {xs[0]:.0f} s to {ys[-1]:.2f} at {xs[-1]:.0f} s" for name, (xs, ys) in losses.items()),
@@ -794,16 +797,16 @@ show_scores({f"had read, {losses['had read'][0][-1]:.0f} s": rows["prefix"],
              f"had not, {longer.seconds[-1]:.0f} s": score(said["had not read"], "test")})  # fmt: skip
 
 # %% [markdown]
-# The second figure is the one to remember. **The reader is ahead in loss, and hardly in truth.** Its
-# head start is grammar: how captions go. That is most of a loss, it is cheap, and the other has it
-# within a few rounds. What a picture shows, no text can teach, so both must learn to look, from the
-# same captions, at nearly the same pace. In the end the reader's captions tell a little more. But
-# count the seconds: when it has done reading, the other has done learning.
+# The second figure is the one to remember. **Round by round the reader is ahead in loss, and hardly
+# in truth.** Its head start is grammar: how captions go. That is most of a loss, it is cheap, and the
+# other has it within a few rounds. What a picture shows, no text can teach, so both must learn to
+# look, from the same captions, at nearly the same pace. In the end the reader's captions tell a
+# little more. But count the seconds: when it has done reading, the other has done learning.
 #
-# So why does everybody start from GPT-2? Count what there is. Our captions have a hundred words, and
-# 12,000 of them teach them all. Real ones have tens of thousands, most of them rare, and no set of
-# captioned photos shows each often enough; the web does. **Reading buys what the captions do not hold**,
-# and here they hold everything.
+# So why does everybody start from GPT-2? Count what there is. Our captions use a hundred words in
+# all, and 12,000 captions teach every one. Real ones use tens of thousands, most of them rare, and no
+# set of captioned photos shows each often enough; the web does. **Reading buys what the captions do
+# not hold**, and here they hold everything.
 #
 # ## 8. The picture that stays
 #
@@ -884,14 +887,16 @@ plots.show(
 # - **Source.** One embedding is worst and sixteen places are best. You know the rule from lesson 05: as
 #   fine as the things one speaks of. Three depths of the network come between; five parts do not help
 #   much, since this eye was never shown things that large.
-# - **Mapper.** A single matrix is not far behind the MLP, as Merullo and colleagues found with large
-#   models. The transformer is far behind: many new numbers, and no time yet to learn them.
+# - **Mapper.** A single matrix is close to the MLP in BLEU, and behind it in precision. (With large
+#   models Merullo and colleagues found that one matrix is enough.) The transformer is behind in both:
+#   many new numbers, and no time yet to learn them.
 # - **What learns.** LoRA keeps up with tuning, at a fifth of the numbers. And *frozen*? It is poorer
 #   than both. But about two in five of its claims are true, where the blind one had one in eight.
 #   **So the question of this lesson is answered. A model that never saw can describe a picture, and
 #   not one of its weights need change.**
-# - **Had not read** is among the last, and section 7 has told you that it catches up. All trainings
-#   here are short, and *short trainings favour whoever starts ahead*. Such a table says what is quick.
+# - **Had not read** is last in precision, and section 7 has told you that it catches up. All
+#   trainings here are short, and *short trainings favour whoever starts ahead*. Such a table says
+#   what is quick.
 #
 # Now look at the two dots of one row. Some lie further apart than their lines are long. The lines know
 # of other pictures, and nothing of other seeds; whoever has a single dot a row will believe in an order
@@ -927,16 +932,16 @@ for name, each in composed.items():
     print(f"{name:20}{usual[1]:28.2f}{usual[2]:8.2f}{rare[1]:30.2f}{rare[2]:8.2f}   ({rare[0]} things)")  # fmt: skip
 
 # %% [markdown]
-# The two tables seem to disagree. By recall and BLEU the LSTM is ahead: it tells of nearly every thing,
-# ours leaves some out, and the rare ones more often. But where ours gives a thing a colour, and the
-# pair is one that nobody has ever seen, it is right **more than twice as often**.
+# The two tables seem to disagree. By all three scores the LSTM is ahead, in BLEU by a hair: it tells
+# of nearly every thing, ours leaves some out, and the rare ones more often. But where ours gives a
+# thing a colour, and the pair is one that nobody has ever seen, it is right **more than twice as
+# often**.
 #
-# Is this the reading? The row without it is no worse. No text held a red house either: **what is never
-# said cannot be read**, and a habit is no cure for a habit. The likely reason is the places, as in
-# lesson 05. Whoever may look at the one place of the house reads a colour there, as for any thing;
-# whoever was told once, in one vector, must find *house, red* in it, and has never learned where that
-# is. Still, half right is far from what it reaches for pairs it knows. The eye, too, has never seen a
-# red house.
+# Is this the reading? The row without it is no worse in colours. No text held a red house either:
+# **what is never said cannot be read**. The likely reason is the places, as in lesson 05. Whoever may
+# look at the one place of the house reads a colour there, as for any thing; whoever was told once, in
+# one vector, must find *house, red* in it, and has never learned where that is. Still, half right is
+# far from what it reaches for pairs it knows. The eye, too, has never seen a red house.
 #
 # ## 10. Does it read words?
 #
@@ -986,15 +991,16 @@ as_words = tell(snapped, memory["test"][:judged])
 show_scores({"frozen, as mapped": found["frozen"][0], "frozen, as nearest words": score(as_words, "test")})  # fmt: skip
 
 # %% [markdown]
-# Look at the sky of a sunset, at snow, at a kite and its colour: in many cells stands a word that is
-# true there. Nobody asked for that. The mapper was only told what the frozen model should say in the
-# end, and found that a good way is to put near each place what a caption would say of it. (Where there
-# is nothing to tell it likes `<bos>`: *nothing said yet*.)
+# Look at the sky of a sunset, at the water, at the kite on the right, at the boat: in many cells
+# stands a word that is true there, or beside it (*tents* is not). Nobody asked for that. The mapper
+# was only told what the frozen model should say in the end, and found that a good way is to put near
+# each place what a caption would say of it. (Where there is nothing to tell it likes `<bos>`:
+# *nothing said yet*.)
 #
-# But it does not write words. A mapped embedding is further from its nearest word than words are from
-# each other, and many times as long; it must tell thing, colour and sky at once, and is a mixture that
-# no word is. The last lines *do* something about it. With each embedding replaced by its nearest word,
-# part of the truth survives, and more is gone. **They point to words, and are none.**
+# But it does not write words. A mapped embedding is further from its nearest word than a word is from
+# its nearest other, and many times as long; it must tell thing, colour and sky at once, and is a
+# mixture that no word is. The last lines *do* something about it. With each embedding replaced by its
+# nearest word, part of the truth survives, and more is gone. **They point to words, and are none.**
 #
 # ## 11. Real photographs, and the real GPT-2
 #
@@ -1019,7 +1025,7 @@ show_scores({"frozen, as mapped": found["frozen"][0], "frozen, as nearest words"
 #
 # Note who wins in the first two rows: with a language model that has read the web, and an eye that
 # was trained on pictures *with their texts*, nothing of the language needs to move. Our frozen model
-# has read 30,000 captions of a hundred words, and lags behind.
+# has read 30,000 captions, a hundred different words in all, and lags behind.
 #
 # Relatives of today's prefix: in **prefix tuning** (Li and Liang 2021) the prefix is learned once for a
 # *task*, not made from an input, and enters every layer; in **Frozen** (Tsimpoukelli et al. 2021) the

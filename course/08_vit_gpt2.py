@@ -17,7 +17,7 @@
 # - put cross-attention into a GPT-2 block, and say what it adds in numbers and in operations;
 # - fine-tune with Hugging Face's Trainer on a table of `datasets`, stop it, and go on;
 # - tell by a curve what a training suffers from, and cure it: a voice that never stops, a wrong
-#   learning rate, learning by heart, augmentation that lies, batches that are too small;
+#   learning rate, learning by heart, augmentation that lies, batches cut into parts;
 # - compare two ways of looking at the same price.
 #
 # Two hours and a half with the exercises; the code alone takes about five minutes on a laptop.
@@ -208,8 +208,8 @@ print(block)
 
 # %% [markdown]
 # There it is, `crossattention`, between attention and MLP, with a norm of its own. Its `q_attn`
-# makes the queries, its `c_attn` keys and values at once. Four heads instead of one, and we have it
-# by hand:
+# makes the queries, its `c_attn` keys and values at once. With four heads instead of one, and patches
+# that a linear layer has brought from D numbers to E, it is easily done by hand:
 
 # %%
 E, heads = language.dim, language.heads
@@ -233,10 +233,9 @@ print("weights", tuple(weights.shape), " as transformers does it:", torch.allclo
 # %% [markdown]
 # ### The price
 #
-# A prefix of lesson 07 added nothing to the layers, but its places run through *all* of them, MLPs
-# included, as if they were words. Cross-attention adds matrices, but a patch meets only two of
-# them in each layer: it becomes a key and a value, and that is all. **Predict:** which is dearer for
-# a caption of 15 tokens and 65 embeddings of a picture? And for one embedding?
+# A prefix of lesson 07 adds nothing to the layers, but makes the row of words longer. Cross-attention
+# leaves the row as it is, but adds matrices to every layer. **Predict:** which is dearer for a caption
+# of 15 tokens and 65 embeddings of a picture? And for one embedding?
 #
 # We need not trust a formula: PyTorch counts the operations of its matrix products.
 
@@ -280,17 +279,18 @@ for name, build in rivals.items():
     print(f"{name:30}{learn:12,}" + "".join(f"{cost:18.1f}" for cost in costs))
 
 # %% [markdown]
-# The order may surprise. A place of a prefix goes through *every* matrix of every layer, just as a word
-# does, and there are 65 of them for 15 words. A patch under cross-attention meets two matrices a layer,
-# $W_k$ and $W_v$, where a word's own way through a block has twelve of that size. So with 65
-# embeddings **cross-attention is the cheapest of the three to run**; it doubles the cost of the language
-# model, and the long prefix makes it six times as much. With one embedding it is the other way round: a
-# prefix is one word more, and cross-attention makes its queries all the same.
+# A place of a prefix goes through *every* matrix of every layer, just as a word does, and there are
+# 65 of them for 15 words. A patch under cross-attention meets two matrices a layer, $W_k$ and $W_v$,
+# where a word's own way through a block has twelve of that size. So with 65 embeddings
+# **cross-attention is the cheapest of the three to run**; it doubles the cost of the language model,
+# and the long prefix makes it six times as much. With one embedding they are nearly equal: a prefix
+# is three words more, its ends included, and cross-attention makes its queries all the same.
 #
-# Its true price stands in the first column. Four more matrices in each layer, $4E^2$ numbers beside
-# the block's twelve; they begin at random, in the midst of a model that was finished, and every layer
-# must learn anew with them. A linear prefix has one matrix in all. (The transformer mapper lies
-# between: only 8 places run through the language model, but all 65 run through the mapper.)
+# Its true price stands in the first column: four more matrices in each layer, $4E^2$ numbers beside
+# the block's $12E^2$. They begin at random, in the midst of a model that was finished, and every
+# layer must learn anew with them. A linear prefix needs only the matrix from D to E, which both have.
+# (The transformer mapper lies between: only 8 places run through the language model, but all 65 run
+# through the mapper.)
 #
 # ## 2. A table of scenes
 #
@@ -345,7 +345,7 @@ print({name: tuple((each[0] if isinstance(each, tuple) else each).shape) for nam
 # ## 3. The Trainer
 #
 # You know the loop that it hides: lesson 03 had it in ten lines, `coursekit.training` in three
-# hundred. What is left to say are the arguments. These are ours, and each has an illness below.
+# hundred. What is left to explain is the arguments. These are ours, and each has an illness below.
 #
 # | argument | what it does |
 # |---|---|
@@ -358,8 +358,8 @@ print({name: tuple((each[0] if isinstance(each, tuple) else each).shape) for nam
 # | `remove_unused_columns=False` | or it drops columns that `forward` does not name |
 #
 # The Trainer can measure more than the loss. `measure` gets all logits of the dev set and returns
-# three chances that the loss mixes with everything else: of the right *side* where a caption names
-# one ("left", "middle" or "right"), of the right *colour* among the eight, and of stopping **where the
+# three chances that the loss mixes with everything else: of the correct *side* where a caption names
+# one ("left", "middle" or "right"), of the correct *colour* among the eight, and of stopping **where the
 # caption is over**.
 #
 # **Predict** the loss on dev before the first step, while cross-attention is still random.
@@ -369,7 +369,7 @@ GROUPS = {"side": ("left", "middle", "right"), "colour": COLOUR_NAMES}
 
 
 def measure(prediction):
-    """Of logits (n, T, V) and labels (n, T): mean chances of the right side and colour among their kind, and of <eos> at the end."""
+    """Of logits (n, T, V) and labels (n, T): mean chances of the correct side and colour among their kind, and of <eos> at the end."""
     logits, labels = map(torch.from_numpy, prediction)
     found = {}
     for name, group in GROUPS.items():
@@ -448,10 +448,10 @@ print(logs["healthy"][1])
 #
 # ## 4. First illness: it never stops
 #
-# GPT-2 has one special token, and everybody uses it for padding as well. Lesson 07 showed the trap
-# on a model that had read nothing: skip all padding in the labels, and every `<eos>` is skipped
-# with it. With a model that *has* read the illness is sly. **Predict:** will captions be endless
-# after 10 steps? After a hundred? What does the loss say?
+# GPT-2 has one special token, and everybody uses it for padding as well. You know the trap from
+# lesson 07: skip all padding in the labels, and every `<eos>` is skipped with it. Even the model that
+# had read hardly ended any more. How fast does it unlearn? **Predict** the chance of stopping after 15
+# steps, and after 120. What does the loss say?
 
 # %%
 no_ends = serve(table, memory["train"], asked=lambda token: token != tokenizer.eos_id)
@@ -474,22 +474,22 @@ for name, model in (("healthy", healthy), ("every end skipped", endless)):
     print(f"{name:18} {curve(logs[name], 'loss')[1][-1]:.2f} nats   {tell(model, memory['test'][:1])[0]}")  # fmt: skip
 
 # %% [markdown]
-# At first it stops where a caption is over, as it has read. Nobody teaches it otherwise: the labels are
-# only left out. Yet at the first look, after a dozen steps, the habit is gone, since the weights move for
-# a hundred other reasons and **nothing holds this one thing in place**. Nor does the loss warn you: it is
-# that of the healthy run, or nearly. The caption does warn you. Look at one before you pay for a long
-# run, and again after it.
+# At first it stops where a caption is over, as it has read. Nobody teaches it otherwise: the labels
+# are only left out. Yet at the first look, after 15 steps, the habit is gone, since the weights move
+# for a hundred other reasons and **nothing holds this one thing in place**. Nor does the loss warn
+# you: it is that of the healthy run, or nearly. The caption does warn you. Look at one before you pay
+# for a long run, and again after it.
 #
 # The cure is lesson 07's: what is padding is told by its place, not by its number. `caption_labels`
 # of `coursekit.models.prefix` keeps the first `<eos>`, whatever pads.
 #
 # ## 5. Second illness: the rate
 #
-# A rate too low is slow, and everybody sees it. A rate too high is less plain, and it is worst at
-# the *beginning*: the new layers are random, their gradients point anywhere, and Adam makes its first
-# steps at full length whatever the gradient's size. So the rate **warms up**: it climbs from zero in
-# the first tenth. And at the end, where steps of full length only shake what has been found, it
-# **decays** along half a cosine:
+# A rate too low is slow, and everybody sees it. A rate too high is less plain, and it is worst at the
+# *beginning*: the new layers are random, their gradients point anywhere, and Adam makes its first
+# steps at full length whatever the gradient's size. So the rate **warms up**: it climbs in the first
+# tenth. And at the end, where steps of full length only shake what has been found, it **decays**
+# along half a cosine:
 #
 # $$r(t) = r \cdot \frac{t + 1}{w} \;\text{ for } t < w, \qquad
 # r(t) = r \cdot \tfrac12\Big(1 + \cos\frac{\pi\,(t - w)}{S - w}\Big) \;\text{ from then on}$$
@@ -550,13 +550,14 @@ for name in several:
     print(f"{name:16}{firsts:>30}{curve(logs[name], 'eval_loss')[1][-1]:14.2f}{max(curve(logs[name], 'grad_norm')[1]):18.1f}")  # fmt: skip
 
 # %% [markdown]
-# **Without warm-up** the first losses are the thing to look at: twice what the model began with. Nothing was
-# wrong with it. But random layers point anywhere, Adam took full steps that way at once, and what
-# had been read was trampled; the rest of the run is learning it again. Whoever looks at the end only
-# sees a model that is "a bit worse". **Without decay** it runs along with the healthy one, then falls
-# behind at the end, where full steps only shake. And the **rate far too high** ends higher than it began,
-# worse than a model that was never trained at all. Its gradients are large, and clipping them does not save it: Adam
-# divides each by its own usual size, so its steps are as long as the rate says.
+# **Without warm-up** the first losses are the thing to look at: twice what the model began with.
+# Nothing was wrong with it. But random layers point anywhere, Adam took full steps that way at once,
+# and what had been read was trampled; the rest of the run is learning it again. Whoever looks at the
+# end only sees a model that is "a bit worse". **Without decay** it runs along with the healthy one,
+# then falls behind in the second half, where full steps only shake. And the **rate far too high**
+# ends higher than it began, worse than no training at all. Its gradients are large, and clipping them
+# does not save it: Adam divides each by its own usual size, so its steps are as long as the rate
+# says.
 #
 # A schedule must know its end. Who trains longer than planned has decayed too early; who stops half-way
 # has paid for a decay that never came.
@@ -569,8 +570,9 @@ for name in several:
 # Three cures are known. **Stopping in time** needs no new idea, only a callback:
 # `EarlyStoppingCallback` ends a run after some looks at dev without a better loss, and
 # `load_best_model_at_end` goes back to the best of them (both need checkpoints). **Dropout** sets a
-# share of the numbers in each layer to zero, others at every step, and enlarges the rest: what hangs
-# on one number cannot be learned by heart. And **more pictures**, which section 8 will make out of the same.
+# share of the numbers in each layer to zero, different ones at every step, and enlarges the rest:
+# what hangs on one number cannot be learned by heart. And **more pictures**, which section 8 will
+# make out of the same.
 
 # %%
 few = settings["few"]
@@ -591,8 +593,8 @@ def show_losses(names, title):
         plots.lines(shown, title, "steps", "loss on dev (nats a token)"),
         alt="Losses on dev: " + "; ".join(f"{name}: lowest {min(ys):.2f}, last {ys[-1]:.2f}" for name, (_, ys) in shown.items()),
     )  # fmt: skip
-    for name, (_, ys) in zip(names, shown.values(), strict=True):
-        print(f"{name:24} training {curve(logs[name], 'loss')[1][-1]:5.2f}   dev {ys[-1]:5.2f}, at best {min(ys):5.2f}")  # fmt: skip
+    for name, (label, (_, ys)) in zip(names, shown.items(), strict=True):
+        print(f"{label:24} training {curve(logs[name], 'loss')[1][-1]:5.2f}   dev {ys[-1]:5.2f}, at best {min(ys):5.2f}")  # fmt: skip
 
 
 show_losses(
@@ -605,8 +607,8 @@ show_losses(
 #
 # - *Stopped early* is the same run, cut off two looks after the turn. It cannot find a better model;
 #   it keeps the best there was, and saves the rest of the bill.
-# - *Dropout* keeps the curve from rising. Its training loss is higher, partly because it is measured with
-#   numbers set to zero. That is no illness.
+# - *Dropout* keeps the curve from rising. Its training loss is higher, partly because it is measured
+#   with numbers set to zero. That is no illness.
 # - The lowest line is no trick at all. **More pictures beat every cure.**
 #
 # ## 7. In earnest
@@ -668,8 +670,8 @@ for beam in (1, 3):
 # ## 8. Fourth illness: pictures that lie
 #
 # More pictures of the same: this is **augmentation**. A picture is changed a little and stays a good
-# picture, and it costs nothing. Here are four common ways, and a caption that belonged to the first.
-# **For which of them is it still true?**
+# picture, and it costs nothing. Here is a picture with its caption, and four common ways to change
+# it. **For which of them is the caption still true?**
 
 
 # %%
@@ -703,9 +705,9 @@ plots.show(
 )
 
 # %% [markdown]
-# You have judged one caption; let us judge two thousand. The ViT was trained to say which facts hold in
-# a picture, and the layer that said so ships with it. So here is a **referee** that has never read a caption:
-# of the claims in the captions, how many does it confirm, before and after?
+# You have judged one caption; let us judge 1,500. The ViT was trained to say which facts hold in a
+# picture, and the layer that said so ships with it. So here is a **referee** that has never read a
+# caption: of the claims in the captions, how many does it confirm, before and after?
 
 # %%
 referee = scene_vit_classifier().head.to(here.device)
@@ -730,19 +732,21 @@ for name, each in seen.items():
     true = {kind: [yes for claim, yes in pairs if claim[0] == kind] for kind in kinds}
     confirmed[name] = [sum(each) / max(1, len(each)) for each in true.values()]
 plots.show(
-    plots.heat(list(confirmed.values()), "The mirror breaks places, turned colours break colours", list(confirmed), kinds, label="claims confirmed", low=0, high=1, digits=2),
+    plots.heat(list(confirmed.values()), "The mirror breaks places, turned colours break colours", list(confirmed), kinds, label="share confirmed", low=0, high=1, digits=2),
     alt="; ".join(f"{name}: " + ", ".join(f"{kind} {value:.2f}" for kind, value in zip(kinds, row, strict=True)) for name, row in confirmed.items()),
 )  # fmt: skip
 
 # %% [markdown]
-# **Mirrored**: of the places hardly any is confirmed; the rest stands, or nearly. **Colours turned**: a third of
-# the colours is gone. **Brighter**: all as before. But look at **moved**. Every claim is still true, and the
-# referee doubts counts, colours and places! It has never seen a thing stand three pixels beside its
-# usual ground, and it cuts at fixed lines. So there are two ways to fail: the *caption* becomes false,
-# or the *picture* becomes foreign to the eye. The first is a lie. The second is what augmentation is for,
-# if the eye may learn; a frozen eye only sees worse.
+# All claims of the first row are true, so read the others against it: this referee errs, too.
+# **Mirrored**: of the places one in five is left (what is in the *middle* stays there); the rest
+# suffers little. **Colours turned**: nearly a third of the colours is gone. **Brighter**: nearly all
+# as before. But look at **moved**. Every claim is still true, and the referee doubts counts, colours
+# and places! It has never seen a thing stand three pixels beside its usual ground, and it cuts at
+# fixed lines. So there are two ways to fail: the *caption* becomes false, or the *picture* becomes
+# foreign to the eye. The first is a lie. The second is what augmentation is for, if the eye may
+# learn; a frozen eye only sees worse.
 #
-# **An augmentation must keep the label true, and a caption is a label with a dozen claims in it.** In
+# **An augmentation must keep the label true, and a caption is a label with eight claims in it.** In
 # classification a mirrored cat is a cat; here the habit lies. But a lie of this kind can be mended:
 # change the words along with the picture.
 #
@@ -783,12 +787,12 @@ check.mirror(mirror)
 # ```
 # </details>
 #
-# The eye is frozen, so an augmented picture costs one look: we have done that for the referee. The rest
-# is rows: `concatenate_datasets` joins tables. So that it shows soon, we go on training the finished
-# captioner, on captions that name a side (`filter` finds them), and ask it for sides and colours only. We
-# watch it on dev pictures as they are *and* on mirrored ones with true captions: the Trainer takes several
-# exams. **Predict** for three runs, mirrored with the old words, mirrored with the new, and with colours
-# turned, what becomes of *left and right* and of *colours*.
+# The eye is frozen, so an augmented picture costs one look: we have done that for the referee. The
+# rest is rows: `concatenate_datasets` joins tables. So that effects show soon, we go on training the
+# finished captioner, on captions that name a side (`filter` finds them), and ask it for sides and
+# colours only. We watch it on dev pictures as they are *and* on mirrored ones with true captions: the
+# Trainer takes several exams. **Predict** for three runs, mirrored with the old words, mirrored with
+# the new, and with colours turned, what becomes of *left and right* and of *colours*.
 
 # %%
 OTHER = {"left": "right", "right": "left"}
@@ -829,7 +833,7 @@ for name, each in lies.items():
         learning_rate=settings["rate"] / 3, eval_steps=max(1, settings["trial"] // 4))  # fmt: skip
 
 # %%
-asked = {"usual, right side": "usual_side", "mirrored, right side": "mirrored_side", "usual, right colour": "usual_colour"}  # fmt: skip
+asked = {"correct side, usual": "usual_side", "correct side, mirrored": "mirrored_side", "correct colour, usual": "usual_colour"}  # fmt: skip
 ends = {name: [curve(logs[name], f"eval_{key}")[1][-1] for key in asked.values()] for name in lies}
 plots.show(
     plots.heat(list(ends.values()), "Turned colours cost colours; only a true mirror teaches the mirror", list(ends), list(asked), label="chance", low=0, high=1, digits=2),
@@ -840,14 +844,14 @@ first = sum(c.index("left") < c.index("right") for c in with_both) / max(1, len(
 print(f"of {len(with_both)} captions that name both sides, {first:.0%} tell the left one first")
 
 # %% [markdown]
-# Read the rows. In our run a model that goes on with pictures as they are gives the right side a chance
-# of 0.78 in usual pictures and of 0.64 in mirrored ones. With mirrored pictures and their old words *both*
-# fall, to 0.73 and 0.55: half of what is said of sides is now false, so sides are unlearned. With the words
-# swapped, mirrored pictures rise to 0.71, and usual ones pay for it (0.72). Why do they? The last line
-# says it: four of five captions that name both sides name the left one first. Whoever has heard *on the
-# left* knows the next side without looking, and swapped captions take this hint away. What is left is
-# what the model sees. Turned colours take the chance of the right colour from 0.69 to 0.64, and nothing
-# is gained anywhere.
+# Read the rows. In our run a model that goes on with pictures as they are gives the correct side a
+# chance of 0.78 in usual pictures and of 0.64 in mirrored ones. With mirrored pictures and their old
+# words *both* fall, to 0.73 and 0.55: half of what is said of sides is now false, so sides are
+# unlearned. With the words swapped, mirrored pictures rise to 0.71, and usual ones pay for it (0.72).
+# Why do they? The last line says it: four of five captions that name both sides name the left one
+# first. Whoever has heard *on the left* knows the next side without looking, and swapped captions
+# take this hint away. What is left is what the model sees. With turned colours the chance of the
+# correct colour ends at 0.64 and not at 0.69, and sides gain next to nothing.
 #
 # **An augmentation is a claim about the world**: this picture may still be called that. Check the claim
 # before you make ten thousand copies of it.
@@ -860,15 +864,16 @@ few_both = concatenate_datasets([few_plain, changed(few_plain, 1, swap=True)])
 fit("few, and mirrored", serve(few_both, both))
 show_losses(
     ("few pictures", "few, and mirrored", "dropout", "healthy"),
-    "Mirrors and dropout help a little, pictures help",
+    "Mirrors and dropout help a little at most, pictures help",
 )
 
 # %% [markdown]
-# Hardly. The curve turns upwards later and ends a little lower than without (1.61 against 1.64), dropout
-# does better (1.56), and 3,000 pictures reach 1.12. A mirrored picture is not a new one: it shows the same
-# things once more. Augmentation stretches a data set, and it stretches it by what it truly varies.
+# Hardly. The curve ends a little lower than without (1.61 against 1.64), but its lowest point lies
+# higher (1.60 against 1.56); dropout does better (1.56 at the end), and 3,000 pictures reach 1.12. A
+# mirrored picture is not a new one: it shows the same things once more. Augmentation stretches a data
+# set, and it stretches it by what it truly varies.
 #
-# ## 9. Fifth illness: small batches
+# ## 9. Fifth illness: batches in parts
 #
 # A batch that does not fit into memory is cut into parts: `gradient_accumulation_steps` parts of
 # `per_device_train_batch_size` rows; gradients add up, and one step is made. It should be **the same
@@ -961,18 +966,19 @@ for name in several:
 # %% [markdown]
 # Row by row.
 #
-# - *As it comes*, the log begins at **exactly four times** the loss of the whole batch, and so do the
-#   gradients. `VisionEncoderDecoderModel` accepts the count, as its `forward` accepts anything, and takes
-#   the mean of each part all the same; the Trainer trusts it and adds up. (So it is in the version that the
-#   course is tested with. Compare your own first line with the loss before training.)
+# - *As it comes*, the log begins at **four times** the loss of the whole batch, and the gradients are
+#   about four times as large. `VisionEncoderDecoderModel` accepts the count, as its `forward` accepts
+#   anything, and takes the mean of each part all the same; the Trainer trusts it and adds up. (So it
+#   is in the version that the course is tested with. Compare your own first line with the loss before
+#   training.)
 # - *Mean of means* is right but for the third digit: parts of eight captions drawn at random are
 #   almost equally long. Sort the batches by length, and it is no longer so.
 # - *Counted* is the whole batch, digit by digit.
 #
 # Would you have noticed? Adam divides a gradient by its own usual size, so four times the gradient is
 # nearly the same step, and the captions are as good. But `max_grad_norm` does not divide: what was
-# clipped now and then is clipped at every step, and a rate that was found with one number of parts
-# is another with the next. The cure is one argument, `compute_loss_func=counted`.
+# clipped now and then is clipped at every step. And with plain SGD the steps would be four times as
+# long. The cure is one argument, `compute_loss_func=counted`.
 #
 # ## 10. The picture that stays
 #
@@ -981,18 +987,19 @@ for name in several:
 # %%
 cases = {
     "every <eos> skipped": dict(ill=curve(logs["every end skipped"], "eval_stops"), cured=curve(logs["healthy"], "eval_stops"), y="chance of <eos> at the end"),
-    "rate too high": dict(ill=curve(logs["rate too high"], "eval_loss"), cured=curve(logs["healthy"], "eval_loss"), y="loss on dev (nats)"),
-    "by heart": dict(ill=curve(logs["few pictures"], "eval_loss"), cured=curve(logs["dropout"], "eval_loss"), y="loss on dev (nats)"),
-    "a mirror that lies": dict(ill=curve(logs["mirrored, words kept"], "eval_mirrored_side"), cured=curve(logs["mirrored, words swapped"], "eval_mirrored_side"), y="chance of the right side"),
-    "colours that lie": dict(ill=curve(logs["colours turned"], "eval_usual_colour"), cured=curve(logs["as they are"], "eval_usual_colour"), y="chance of the right colour"),
-    "parts not counted": dict(ill=curve(logs["parts, as it comes"], "loss"), cured=curve(logs["parts, counted"], "loss"), y="loss in the log"),
+    "rate too high": dict(ill=curve(logs["rate too high"], "eval_loss"), cured=curve(logs["healthy"], "eval_loss"), y="loss on dev (nats a token)"),
+    "by heart": dict(ill=curve(logs["few pictures"], "eval_loss"), cured=curve(logs["dropout"], "eval_loss"), y="loss on dev (nats a token)"),
+    "a mirror that lies": dict(ill=curve(logs["mirrored, words kept"], "eval_mirrored_side"), cured=curve(logs["mirrored, words swapped"], "eval_mirrored_side"), y="chance of the correct side"),
+    "colours that lie": dict(ill=curve(logs["colours turned"], "eval_usual_colour"), cured=curve(logs["as they are"], "eval_usual_colour"), y="chance of the correct colour"),
+    "parts not counted": dict(ill=curve(logs["parts, as it comes"], "loss"), cured=curve(logs["parts, counted"], "loss"), y="loss in the log (nats)"),
 }  # fmt: skip
 plots.show(illnesses(cases, "Each illness beside its cure"), alt=illnesses_alt(cases))
 
 # %% [markdown]
-# Two of the six show in the training loss, if one knows what it should begin with: the rate and the parts.
-# **The other four do not.** Each needed a curve of its own: of stopping, of dev, of sides, of colours.
-# A loss is a mean over all that is asked. What you fear, you must ask for by its name.
+# Two of the six panels show in the training loss, if one knows what it should begin with: the rate
+# and the parts. **The other four do not.** Each needed a curve of its own: of stopping, of dev, of
+# sides, of colours. A loss is a mean over all that is asked. What you fear, you must ask for by its
+# name.
 #
 # ## 11. Where each layer looks
 #
@@ -1063,12 +1070,13 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# In the first layer the heaviest patch lies on the right thing hardly more often than by chance. In
-# the last one it lies there for two colours in three, and for fewer names, perhaps since whoever has
-# said *red* knows already what it is. And what of words that need no picture, such as *the*? They do not
-# turn to the class token, which gets next to nothing: their weight lies on some patch, since it must lie
-# somewhere. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows where
-# the model looked, not why it said what it said.
+# In the first layer the heaviest patch lies on the named thing hardly more often than by chance. In
+# the last one it lies there for two colours in three (in the pictures: for *white* on the bird, but
+# for *orange* at the boat), and for fewer names, perhaps since whoever has said *red* knows already
+# what it is. And what of words that need no picture, such as *the*? They do not turn to the class
+# token, which gets next to nothing. In the picture nine tenths lie on one patch of water: somewhere
+# weight must lie. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows
+# where the model looked, not why it said what it said.
 #
 # ## 12. At the same price
 #
@@ -1117,9 +1125,11 @@ afforded = round(settings["main"] * cost["cross-attention"] / cost[PREFIX])
 print(f"for the price of {settings['main']} steps of cross-attention: {afforded} of a prefix")
 
 # %% [markdown]
-# By operations and by seconds the prefix is dearer, though not by the same factor: large products run at a
-# better pace than many small ones. So it trains twice: once for the same operations, which is the
-# stricter bargain, and once for the **same number of steps**, at whatever price. Same seconds lie between.
+# By operations and by seconds the prefix is dearer, though not by the same factor: large products run
+# at a better pace than many small ones. So it trains twice: once for the same operations, which is
+# the stricter bargain, and once for the **same number of steps**, at whatever price. Same seconds lie
+# between. In the table, `true` and `told` are fact precision and recall, `colour` and `unseen` the
+# share of colours that are right, on test and for pairs that were in no training caption.
 
 
 # %%
@@ -1198,20 +1208,23 @@ for name, row in result.items():
     print(f"{name:24}" + "".join(f"{value:10,}" if isinstance(value, int) else f"{value:10.3f}" for value in row.values()))  # fmt: skip
 
 # %% [markdown]
-# Read two rows at a time. **For the same operations** cross-attention wins every column: the long prefix
-# could afford 207 steps where cross-attention made 500, and after 207 steps it knows four colours in ten.
-# **For the same steps**, at more than twice the price, the prefix has caught up in BLEU and in true
-# claims. It has not in *colours*: 0.64 against 0.75 of those it names are right, and of pairs it never
-# read, 0.39 against 0.52. That column is the one to remember. A prefix is read once, before the first
-# word; cross-attention asks again at every word, and section 11 showed that it asks just before a colour.
+# Read two rows at a time. **For the same operations** cross-attention wins every column: the long
+# prefix could afford 207 steps where cross-attention made 500, and after 207 steps it knows four
+# colours in ten. **For the same steps**, at more than twice the price, the prefix has caught up in
+# BLEU and in true claims. It has not in *colours*: 0.64 against 0.75 of those it names are right, and
+# of pairs it never read, 0.39 against 0.52. Those columns are the ones to remember. Both look at the
+# picture before every word. But in a prefix the words compete for the same attention, and the
+# matrices must serve both; cross-attention has its own for the picture, and section 11 showed that it
+# asks just before a colour. Whether that is the cause, this table cannot tell.
 #
 # One seed stands behind each row, so a difference in the second decimal says nothing. And the eye counts
 # for as much: lesson 07's prefix had 16 embeddings of the small CNN, and nine colours in ten right.
 #
-# The last two columns are no matter of luck, they are counted: the operations until fifteen words are
-# said, and the numbers that the state holds then. Both models keep something of 65 places in every layer
-# beside the words. But the prefix has also run all of them through every layer's matrices, once for each
-# picture; cross-attention has made keys and values of them, and no more.
+# The last two columns are no matter of luck, they are counted: the operations (in millions) until
+# fifteen words are said, and the numbers that the state holds then. Both models keep something of 65
+# places in every layer beside the words. But the prefix has also run all of them through every
+# layer's matrices, once for each picture; cross-attention has made keys and values of them, and no
+# more.
 #
 # ## 13. Real photographs, and the real GPT-2
 #
@@ -1238,8 +1251,9 @@ for name in filter(None, [folder, settings["whole"]]):
 
 # %% [markdown]
 # Fine-tuning such a whole is this lesson's code with three changes: a rate of about 5e-5 (what has
-# read the web is easily spoilt), `pixel_values` in the place of `encoder_outputs` if the eye shall learn as
-# well, and GPT-2's own tokens, of which the one special token begins, ends and pads: remember section 4.
+# read the web is easily spoilt), `pixel_values` in the place of `encoder_outputs` if the eye is to
+# learn as well, and GPT-2's own tokens, of which the one special token begins, ends and pads:
+# remember section 4.
 #
 # ## When something looks wrong
 #
@@ -1271,8 +1285,8 @@ for name in filter(None, [folder, settings["whole"]]):
 #    the Trainer's settings brings it to light?
 # 4. Which augmentations are safe for "three big red balls on the left at sunset", which need new words,
 #    and which cannot be mended by words at all?
-# 5. The language model is frozen, and only cross-attention learns. What would you expect of it, after lesson 07? What
-#    may it never learn to say?
+# 5. The language model is frozen, and only cross-attention learns. What would you expect of it, after
+#    lesson 07? What may it never learn to say?
 #
 # <details><summary>Short answers</summary>
 #
@@ -1281,10 +1295,11 @@ for name in filter(None, [folder, settings["whole"]]):
 # 2. The causal one: padding stands behind the words, where none looks. On the left it would stand
 #    before them, and positions would be moved as well.
 # 3. The factor: a gradient four times as large is the same step. Clipping (`max_grad_norm`) does not
-#    divide by its own size, so four times as many steps are clipped; weight decay and other optimizers
-#    (SGD) see it, too.
-# 4. Safe: small shifts, little brightness, a little noise. New words: the mirror. Beyond words: crops that cut
-#    things off, colours turned (there are names, but the sunset goes as well), turning upside down.
+#    divide by its own size, so many more steps are clipped. (Another optimizer, SGD, would show it,
+#    too.)
+# 4. Safe: small shifts, little brightness, a little noise. New words: the mirror. Beyond words: crops
+#    that cut things off, colours turned (there are names, but the sunset goes as well), turning
+#    upside down.
 # 5. It can still choose among all words that its language makes likely; the eye speaks by adding to the
 #    stream. What the voice has never found likely, such as a pair it never read, stays hard to say.
 # </details>

@@ -100,6 +100,12 @@ def joined(order="bpew", picture=0, ends=0, words=1, dim=1):
     return answer
 
 
+def types_from_place_p(picture, words, ends, types):
+    bare = joined(picture=None, ends=None, words=None)(picture, words, ends, types)
+    p = picture.shape[1]
+    return bare + types[[0] * p + [1] * (bare.shape[1] - p)]
+
+
 def labelled(targets=lambda t: t[:, 1:], mask=None, fill=-100, number=-100):
     """-100 before the targets, which `mask(targets, eos_id)` skips."""
 
@@ -176,6 +182,8 @@ MISTAKES = {
         (joined(picture=1, ends=1, words=0), "the types are exchanged"),
         (joined(ends=None), "the two ends belong to the picture"),
         (joined(ends=1), "the two ends belong to the picture"),
+        (joined(picture=None), "not only the ends"),
+        (types_from_place_p, "P + 2 places, not P"),
         (joined(words=None), "the words have a type, too"),
         (joined(picture=None, ends=None), "the picture has a type, too"),
         (joined(words=0), "words take types[1]"),
@@ -231,7 +239,7 @@ MISTAKES = {
     "freeze": [
         (attribute_only, "only sets an attribute"),
         (weights_only, "biases, norms"),
-        (evaluated, "eval() switches dropout off"),
+        (evaluated, "neither eval() nor no_grad()"),
         (lambda model: model.requires_grad_(False) and 0, "nothing can learn"),
         (lambda model: (freeze_by_name(model), model.ends.requires_grad_(False)) and 24, "only the language model"),
         (emptied, "freezing changes no weight"),

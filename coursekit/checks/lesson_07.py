@@ -100,6 +100,8 @@ def _typed(kinds):
         tuple(["no"] * 9): "the types are not added",
         tuple(["words"] * 5 + ["picture"] * 4): "the types are exchanged: types[0] is the picture's",
         ("no", *TYPE_OF[1:4], "no", *TYPE_OF[5:]): "the two ends belong to the picture, and take its type",
+        (*["picture"] * 3, *["words"] * 6): "with the ends the picture has P + 2 places, not P",
+        ("picture", *["no"] * 3, "picture", *TYPE_OF[5:]): "the picture's embeddings take its type, not only the ends",
         ("words", *TYPE_OF[1:4], "words", *TYPE_OF[5:]): "the two ends belong to the picture, and take its type",
         (*TYPE_OF[:5], *["no"] * 4): "the words have a type, too: types[1]",
         (*["no"] * 5, *TYPE_OF[5:]): "the picture has a type, too: types[0]",
@@ -304,7 +306,7 @@ def _frozen(learns):
             why = "everything is frozen, and nothing can learn: freeze model.language alone"
         raise Wrong("mapper, ends and types that learn", f"{sorted(missing)[0]} does not", why)
     if language:
-        why = "eval() switches dropout off and freezes nothing: requires_grad_(False)"
+        why = "neither eval() nor no_grad() freezes a parameter: requires_grad_(False) does"
         if len(language) < 5:
             why = "some of its parameters still learn: freeze all, biases, norms and embeddings too"
         raise Wrong("a frozen language model", f"{sorted(language)[0]} still learns", why)

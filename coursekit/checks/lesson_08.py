@@ -74,7 +74,8 @@ CAUSAL = [
 def cross_attend(answer):
     """answer(words (B, T, E), memory (B, N, D), query (E, d), key, value (D, d)) -> (B, T, d)."""
     given = [torch.tensor(each, dtype=torch.float32) for each in (WORDS, MEMORY, QUERY, KEY, VALUE)]
-    got = answer(*given)
+    fit = "shapes that do not fit: words @ query is (B, T, d), memory @ key and memory @ value (B, N, d); "
+    got = _run(answer, given, "a tensor (2, 3, 2)", fit + "keys are turned by transpose(1, 2)")
     if np.shape(got) == (2, 3, 4):
         why = "these are the weights of the patches; take the mean of the values by them"
         raise Wrong("a tensor of shape (2, 3, 2)", "shape (2, 3, 4)", why)
@@ -95,6 +96,15 @@ def cross_attend(answer):
     expect_close(got, MIXED, "the mean of the values", 1e-4, why, mistakes)
 
 
+def _run(answer, given, expected, why):
+    try:
+        return answer(*given)
+    except NotImplementedError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise Wrong(expected, str(error).splitlines()[0], why) from error
+
+
 STEPS, WARMUP, PEAK = 10, 4, 0.8
 RATES = [0.2, 0.4, 0.6, 0.8, 0.8, 0.746410, 0.6, 0.4, 0.2, 0.053590]
 FROM_ZERO = [0.0, 0.2, 0.4, 0.6]  # warm-up without + 1
@@ -110,6 +120,10 @@ ALL_STEPS = [
 STRAIGHT = [0.8, 0.666667, 0.533333, 0.4, 0.266667, 0.133333]
 RISING = [0.0, 0.053590, 0.2, 0.4, 0.6, 0.746410]
 WHOLE_TURN = [0.8, 0.6, 0.2, 0.0, 0.2, 0.6]
+ONE_LATE = [1.0, 0.746410, 0.6, 0.4, 0.2, 0.053590]
+QUARTER = [0.8, 0.772741, 0.692820, 0.565685, 0.4, 0.207055]
+NO_PI = [0.8, 0.794457, 0.777983, 0.751033, 0.714355, 0.668965]
+ZERO_TOO_EARLY = [0.8, 0.723607, 0.523607, 0.276393, 0.076393, 0.0]
 
 
 @exercise("rate")
@@ -129,6 +143,10 @@ def rate(answer):
         (STRAIGHT, "a straight line; a cosine falls slowly at first and at last"),
         (RISING, "this rises: one plus the cosine, not minus"),
         (WHOLE_TURN, "a whole turn: from 0 to pi, not to 2 pi"),
+        (ONE_LATE, "the warm-up is a step too long: while step < warmup, not <="),
+        (QUARTER, "a quarter of a turn; take half a turn, one plus its cosine, halved"),
+        (NO_PI, "the cosine takes radians: half a turn is math.pi times how far it is"),
+        (ZERO_TOO_EARLY, "zero comes at `steps`, after the last step: divide by steps - warmup"),
         ([PEAK] * (STEPS - WARMUP), "the rate does not fall after the warm-up"),
         ([r / PEAK for r in RATES[WARMUP:]], "the peak is missing: multiply by it"),
     ]  # fmt: skip
@@ -164,6 +182,7 @@ def mirror(answer):
         (CAPTION, "no word was changed: what was left is right now"),
         (CAPTION.replace("on the left ", "on the right "), "right should become left, too"),
         (both, "left should become right, too; two replaces in a row change it there and back"),
+        (MIRRORED.replace("leftmost", "right"), "only the whole words left and right change"),
         (MIRRORED.replace("leftmost", "rightmost"), "only the whole words left and right change"),
     ]
     expect_equal(caption, MIRRORED, "the caption", mistakes=mistakes)
@@ -186,12 +205,14 @@ def part_loss(answer):
     """answer(logits (B, T, V), labels (B, T), total) -> the part's share of the mean, shape ()."""
     logits = torch.tensor(LOGITS, dtype=torch.float32, requires_grad=True)
     labels = torch.tensor(LABELS)
-    loss = answer(logits, labels, TOTAL)
+    flat = "cross-entropy wants (n, V) and (n,): logits.flatten(0, 1) and labels.flatten()"
+    loss = _run(answer, (logits, labels, TOTAL), "a loss of shape ()", flat)
     mistakes = [
         (SUM, "the sum; divide it by total"),
         (SUM / 3, "the mean of this part: parts with few tokens would count too much"),
         (SUM / 3 / TOTAL, "a mean, and then divided by total: take the sum"),
         (SUM / 6, "divided by all places of this part; divide by total"),
+        (SUM / 6 / TOTAL, "a mean over all places, and then divided by total: take the sum"),
         (SUM / 2, "divided by the number of captions; divide by total"),
         (SUM / 2 / TOTAL, "the sum is divided by the number of captions as well"),
         (SUM * TOTAL, "multiplied by total; divide"),
