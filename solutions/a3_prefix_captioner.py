@@ -115,7 +115,7 @@ def bleu_4(told, references):
 def count_pairs(words):
     """How often two symbols stand side by side, the second right after the first.
 
-    words: {tuple of symbols: how often this word occurs}; a symbol is a string of any length.
+    words: {tuple of symbols: how often this word occurs}; a symbol is a string without blanks.
     Returns {(left, right): count} with all pairs that occur, each a tuple of two symbols.
     """
     # 1. Go through the places of each word but the last: a symbol and the one after it.
@@ -133,7 +133,8 @@ def count_pairs(words):
 def best_pair(counts):
     """The pair with the largest count; of several, the smallest as Python compares tuples.
 
-    counts: {(left, right): count}, at least one.  ("a", "t") is smaller than ("an", "d").
+    counts: {(left, right): count}, at least one.  ("a", "t") is smaller than ("an", "d"), and that
+    smaller than ("b", "d"): what decides is the alphabet, not how long they are.
     """
     ### BEGIN SOLUTION
     return min(counts, key=lambda pair: (-counts[pair], pair))
@@ -143,8 +144,8 @@ def best_pair(counts):
 def merge_pair(words, pair):
     """The words after every place where `pair` stands has become one symbol, left + right.
 
-    words: as in count_pairs.  pair: (left, right).  Returns a new {tuple of symbols: count}; words
-    without the pair stay in it as they are.
+    words: as in count_pairs; their letters differ, so that no two become the same.  pair: (left,
+    right).  Returns a new {tuple of symbols: count}; words without the pair stay in it as they are.
     """
     # 1. Walk through a word from left to right.
     # 2. Where this symbol and the next are the pair, keep them joined, and go on behind both;
@@ -208,6 +209,9 @@ def drawn_merge():
     ]  # the smallest is within
     table = {pair: 8 for pair in tied} | {("q", "u"): 7, ("a", "a"): 3}
     best = [(table, ("a", "z")), (table | {("z", "y"): 9}, ("z", "y"))]
+    alike = drawn.sample(["st", "t", "v", "w"], 3)  # begin alike, and a shorter pair is larger
+    tied = [("b", "d"), *drawn.sample([("ab", "z"), *(("ab", one) for one in alike)], 4)]
+    best.append((dict.fromkeys(tied, 5), min(tied)))
     return dict(words=words, counts=counts, best=best, merged=merged)
 
 
@@ -256,12 +260,12 @@ except Exception as error:
 #    new 1      ■        ■        ■        ■       ■          T = 2, S = 3
 # ```
 #
-# How many squares are there when one token is new?
+# How many filled squares are there when one token is new?
 
 
 # %% nbgrader={"grade": false, "grade_id": "mask", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def causal_mask(T, S=0):
-    """Where T new places may look: bool (T, S + T), True where they may.
+    """Where T new places may look: bool (T, S + T), True where they may; no numbers.
 
     Row t is new place t.  The first S columns are the places of the past, then come the new ones.
     """
@@ -306,7 +310,8 @@ check.on_other_data(check.mask, drawn_masks()).require(causal_mask)
 # into `heads` pieces of $d = E / \text{heads}$, each of which looks for itself; the results are put
 # side by side again. Head 0 has the numbers 0 to d - 1, head 1 the next d, and so on. Why the root?
 # A sum of d products of numbers with variance 1 has the variance d, and a softmax over such large
-# numbers would look at one place only.
+# numbers would look at one place only. In this question S counts *all* places that can be looked at,
+# past and new ones: S + T of question 2.
 
 
 # %% nbgrader={"grade": false, "grade_id": "attention", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -319,7 +324,7 @@ def attention(q, k, v, mask, heads):
     """
     # 1. Cut each of q, k and v into heads: (B, T, E) → (B, T, heads, d) → (B, heads, T, d).
     # 2. Queries times keys over the root of d: (B, heads, T, S).
-    # 3. -inf where the mask is False; softmax over the S places.
+    # 3. -inf where the mask is False, in a new tensor; softmax over the S places, the last axis.
     # 4. The shares times the values (B, heads, T, d), back to (B, T, heads, d), to (B, T, E).
     # Do not reshape (B, T, E) to (B, heads, T, d) in one go: that mixes places.
     ### BEGIN SOLUTION
@@ -432,8 +437,8 @@ class Language(LanguageLayers):
 
         x (B, T, E): embeddings, positions not added yet.  past: None at first, else what the last
         call returned; it must still be good for another call.
-        Returns hidden (B, T, E), after the last norm, and the new past: for each layer the pair of its
-        keys and values (B, heads, S + T, E / heads), S places of the past and T new ones.
+        Returns hidden (B, T, E), after the last norm, and the new past: a list or tuple with one pair
+        (keys, values) for each layer, both (B, heads, S + T, E / heads): S places of the past, T new.
         """
         # 1. S: how many places the past has.  Add the embeddings of positions S to S + T - 1.
         # 2. In each block: norm_1, qkv, cut into heads (B, heads, T, E / heads).
@@ -535,9 +540,13 @@ class Mapper(MapperLayers):
     """Makes `each` embeddings of each place of a picture."""
 
     def forward(self, memory):
-        """memory (B, N, D) → prefix (B, N * each, E): those of place 0 first, then those of place 1, …"""
+        """memory (B, N, D) → prefix (B, N * each, E): those of place 0 first, then those of place 1, …
+
+        Gradients go back through both layers to the memory.
+        """
         # 1. inner, tanh, outer: (B, N, each * E).
-        # 2. Cut each row of each * E numbers into `each` embeddings; keep them together.
+        # 2. Cut each row of each * E numbers into `each` embeddings: the first E numbers are
+        #    embedding 0 of this place, the next E embedding 1, …
         # Do not mix places: attention in the language model will do that.
         ### BEGIN SOLUTION
         found = self.outer(torch.tanh(self.inner(memory)))  # (B, N, each * E)
@@ -676,7 +685,8 @@ def make_labels(tokens, places, eos_id):
     places: how many places the picture has in front, its two ends included; may be 0.
     """
     # 1. At the place of token t: token t + 1.  Nothing at the last place.
-    # 2. Find in each row the first <eos> among tokens 1 to T - 1; all labels behind it are -100.
+    # 2. Find in each row the first <eos> among tokens 1 to T - 1. It is guessed at the place before
+    #    it; at its own place, and at all behind, the label is -100.
     # 3. -100 at the `places` of the picture.
     # Do not look at tokens[:, 0], and do not compare with a number for padding.
     ### BEGIN SOLUTION
@@ -732,7 +742,7 @@ check.on_other_data(check.labels, dict(tables=tables)).require(make_labels)
 # | weights | gradients, and weight decay even where a gradient is 0 | `requires_grad`, and what the optimizer gets |
 # | buffers: BatchNorm's running mean | every forward pass in training mode | evaluation mode |
 # | dropout | training mode turns it on | evaluation mode |
-# | what was frozen in evaluation mode | `model.train()`, which sets *all* modules to training mode | your own `train` |
+# | evaluation mode itself | `model.train()`, which sets *all* modules to training mode | your own `train` |
 #
 # The gradient itself must still pass *through* the language model: how else would the mapper learn?
 
@@ -786,7 +796,8 @@ class FrozenCaptioner(CaptionerLayers):
     def __init__(self, encoder, language, mapper, join, dim):
         super().__init__(encoder, language, mapper, join, dim)
         # 1. Freeze encoder and language: their parameters want no gradient.
-        # 2. Put the captioner in training mode by your own train.
+        # 2. Put the captioner in training mode by your own train, which is self.train().
+        # Do not run anything under torch.no_grad(), and do not detach: the mapper learns through it.
         ### BEGIN SOLUTION
         self.encoder.requires_grad_(False)
         self.language.requires_grad_(False)
@@ -805,7 +816,7 @@ class FrozenCaptioner(CaptionerLayers):
 
     def optimizer(self, learning_rate):
         """A torch.optim.AdamW with the learning rate, for all that learns."""
-        # Do not run anything under torch.no_grad(), and do not detach: the mapper learns through it.
+        # 4. Make it of the parameters of the mapper, the ends and the types.
         ### BEGIN SOLUTION
         learns = [part for part in self.parameters() if part.requires_grad]
         return torch.optim.AdamW(learns, learning_rate)
@@ -996,9 +1007,10 @@ def train_captioner(
     # 2. In each epoch draw a new order of the M pictures (torch.randperm) and cut it into batches.
     # 3. For each picture of a batch draw one of its captions (random.choice), encode it with both
     #    ends, and join them with text.pad(rows, pad_id)[0]: tokens (B, T).
-    # 4. The logits tell how many places stand in front of the words; make the labels with it.
-    # 5. F.cross_entropy of all logits and labels; clear the gradients and compute new ones, clip their
-    #    norm to 1 (nn.utils.clip_grad_norm_), move the weights.
+    # 4. There are more logits than tokens: so many places stand in front of the words. Make the labels.
+    # 5. F.cross_entropy of all logits, flattened to (B * (places + T), V), and all labels; clear the
+    #    gradients and compute new ones, clip their norm to 1 (nn.utils.clip_grad_norm_), move the
+    #    weights.
     # 6. Print the mean loss of each epoch, and return the model at the end.
     # Do not shuffle pictures and captions apart, and do not shift the logits: the labels are shifted.
     ### BEGIN SOLUTION

@@ -55,7 +55,7 @@ wrong("merge", "from-the-right", (WALK, """        kept, place = [], len(symbols
 wrong("merge", "replace-in-the-text", (WALK, "        kept = ' '.join(symbols).replace(' '.join(pair), ''.join(pair)).split()\n"),
       message="symbols are whole")
 wrong("merge", "pattern-without-escape", (WALK, "        kept = re.sub(r'(?<!\\S)' + ' '.join(pair) + r'(?!\\S)', ''.join(pair), ' '.join(symbols)).split()\n"),
-      ("    counts = Counter()\n", "    global re\n    import re\n\n    counts = Counter()\n"), message="expected")
+      ("    counts = Counter()\n", "    global re\n    import re\n\n    counts = Counter()\n"), message="in a search pattern . is any letter")
 wrong("merge", "either-order", ("== tuple(pair) else", "in (tuple(pair), tuple(pair[::-1])) else"), message="expected")
 wrong("merge", "words-as-text", ("merged[tuple(kept)] = often", "merged[' '.join(kept)] = often"), message="keep symbols apart, in a tuple")
 wrong("merge", "other-words-dropped", ("        merged[tuple(kept)] = often", "        if len(kept) < len(symbols):\n            merged[tuple(kept)] = often"),
@@ -64,6 +64,24 @@ wrong("merge", "counts-lost", ("merged[tuple(kept)] = often", "merged[tuple(kept
 wrong("merge", "in-place", ("    merged = {}\n    for symbols, often in words.items():", "    merged = words\n    for symbols, often in list(words.items()):\n        del words[symbols]"),
       message="make a new dictionary")
 wrong("merge", "last-symbol-lost", ("while place < len(symbols):", "while place < len(symbols) - 1:"), message="expected")
+wrong("merge", "second-symbol-ignored", (BEST, "min(counts, key=lambda pair: (-counts[pair], pair[0]))"), message="then the second symbol decides")
+wrong("merge", "shortest-of-several", (BEST, "min(counts, key=lambda pair: (-counts[pair], len(''.join(pair)), pair))"),
+      message="how long they are does not matter")
+wrong("merge", "cut-out-of-the-text", (WALK, """        parts = ''.join(symbols).split(''.join(pair))
+        kept = list(parts[0])
+        for part in parts[1:]:
+            kept += [''.join(pair), *part]
+        kept = kept if len(parts) > 1 else symbols
+"""), message="symbols are whole")
+wrong("merge", "pairs-around-the-end", ("zip(symbols, symbols[1:], strict=False)", "zip(symbols, (*symbols[1:], symbols[0]), strict=True)"),
+      message="expected")
+right("merge", "pattern-with-escape", (WALK, "        kept = re.sub(r'(?<!\\S)' + re.escape(' '.join(pair)) + r'(?!\\S)', lambda _: ''.join(pair), ' '.join(symbols)).split()\n"),
+      ("    counts = Counter()\n", "    global re\n    import re\n\n    counts = Counter()\n"))
+right("merge", "list-changed-while-walking", (WALK, """        kept = list(symbols)
+        for place in range(len(symbols)):
+            if kept[place : place + 2] == list(pair):
+                kept[place : place + 2] = ["".join(pair)]
+"""))
 right("merge", "loops-with-a-deque", source='''
 from collections import defaultdict, deque
 
@@ -141,6 +159,10 @@ wrong("mask", "past-masked-too", (MASK, "torch.cat([torch.zeros(T, S, dtype=torc
       message="all of the past is seen")
 wrong("mask", "everything", (MASK, "torch.ones(T, S + T, dtype=torch.bool)"), message="nothing is masked")
 wrong("mask", "past-as-the-diagonal-of-T", (MASK, "torch.ones(T, S + T, dtype=torch.bool).tril(T)"), message="expected")
+wrong("mask", "ones-and-zeros", (MASK, "torch.ones(T, S + T).tril(S)"), message="attention would add numbers")
+wrong("mask", "integers", (MASK, "torch.ones(T, S + T, dtype=torch.long).tril(S)"), message="a table of yes and no")
+wrong("mask", "axes-for-pictures-and-heads", (MASK, MASK + "[None, None]"), message="one table for all pictures and heads")
+wrong("mask", "past-lets-all-in", (MASK, MASK + " if S == 0 else torch.ones(T, S + T, dtype=torch.bool)"), message="nothing is masked")
 wrong("mask", "hard-coded", loses=["hidden"], message="causal_mask, on other data", source='''
 def causal_mask(T, S=0):
     known = {(2, 3): [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]], (4, 2): [[1] * (3 + t) + [0] * (3 - t) for t in range(4)]}
@@ -154,9 +176,16 @@ right("mask", "rows-of-lists", source='''
 def causal_mask(T, S=0):
     return [[column <= S + row for column in range(S + T)] for row in range(T)]
 ''')
-right("mask", "numpy-ones-and-zeros", source='''
+right("mask", "numpy", source='''
 def causal_mask(T, S=0):
-    return np.hstack([np.ones((T, S)), np.tri(T)])
+    return np.hstack([np.ones((T, S)), np.tri(T)]) > 0
+''')
+right("mask", "square-by-square", source='''
+def causal_mask(T, S=0):
+    table = torch.zeros((T, S + T), dtype=bool)
+    for row in range(T):
+        table[row, : S + row + 1] = True
+    return table
 ''')
 
 # --- attention ----------------------------------------------------------------------------------
@@ -201,6 +230,21 @@ wrong("attention", "shares-detached", ("(shares @ v)", "(shares.detach() @ v)"),
 wrong("attention", "through-numpy", (MERGE, "torch.tensor((shares @ v).transpose(1, 2).flatten(2).detach().numpy())"), message="cut the gradient off")
 wrong("attention", "scales-q-in-place", ("    q, k, v = ", "    q /= math.sqrt(q.shape[-1] // heads)\n    q, k, v = "),
       (" / math.sqrt(q.shape[-1])", ""), message="no operation in place")
+wrong("attention", "minus-a-hundred", ("-math.inf", "-100.0"), message="no such number is low enough")
+wrong("attention", "mask-in-place", (SOFTMAX, "energies.masked_fill(mask.logical_not_(), -math.inf).softmax(-1)"), message="the given mask is left as it was")
+wrong("attention", "softmax-over-heads-with-infinity", ("softmax(-1)", "softmax(1)"), message="is it the last one")
+wrong("attention", "one-head-scaled-by-E", ("    q, k, v = ", "    heads = 1\n    q, k, v = "), message="one head alone")
+wrong("attention", "scaled-by-heads", (ENERGY, "q @ k.transpose(-1, -2) / math.sqrt(heads)"), message="divided by the root of heads")
+wrong("attention", "first-row-for-all", ("~mask", "~mask[:1]"), message="one row of the mask for all queries")
+wrong("attention", "queries-detached", (ENERGY, "q.detach() @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])"), message="a gradient to q")
+right("attention", "exponentials-by-hand", source='''
+def attention(q, k, v, mask, heads):
+    found = []
+    for Q, K, V in zip(q.chunk(heads, -1), k.chunk(heads, -1), v.chunk(heads, -1)):
+        e = torch.exp(torch.bmm(Q, K.mT) / math.sqrt(Q.shape[-1])) * mask
+        found.append(e / e.sum(-1, keepdim=True) @ V)
+    return torch.cat(found, -1)
+''')
 right("attention", "the-librarys", source='''
 def attention(q, k, v, mask, heads):
     B, T, E = q.shape
@@ -263,7 +307,7 @@ wrong("language", "only-new-ones-kept", ("            if past:", "            ke
 wrong("language", "past-not-used", ("            if past:\n                k, v = " + CAT + "\n", ""), message="RuntimeError")
 wrong("language", "first-layers-past-for-all", ("past[layer][0], k], 2), torch.cat([past[layer][1]", "past[0][0], k], 2), torch.cat([past[0][1]"),
       message="the past of the first layer is used in all")
-wrong("language", "last-layer-only", ("tuple(kept)", "kept[-1]"), message="one for each layer")
+wrong("language", "last-layer-only", ("tuple(kept)", "kept[-1]"), message="one pair (keys, values) for each layer")
 wrong("language", "past-changed", ("        kept = []\n", "        kept = past if isinstance(past, list) else []\n"),
       ("            kept.append((k, v))", "            kept[layer:layer + 1] = [(k, v)]"), ("tuple(kept)", "kept"), message="the past that is given is changed")
 wrong("language", "remembered-in-the-model", ("S = past[0][0].shape[2] if past else 0", "past = past and self.kept\n        S = past[0][0].shape[2] if past else 0"),
@@ -287,6 +331,24 @@ wrong("language", "logits", ("return self.norm(x)", "return self.head(self.norm(
 wrong("language", "no-gradient", ("    def run(", "    @torch.no_grad()\n    def run("), message="hidden with a gradient")
 wrong("language", "in-float64", ("return self.norm(x), ", "return self.norm(x).double(), "), message="the type of what is given")
 wrong("language", "all-places-again", ("return self.norm(x)", "return torch.cat([x.new_zeros(B, S, E), self.norm(x)], 1)"), message="the new ones alone")
+wrong("language", "past-as-two-lists", ("kept = []", "kept = ([], [])"), ("kept.append((k, v))", "kept[0].append(k), kept[1].append(v)"), ("tuple(kept)", "kept"),
+      (CAT, "torch.cat([past[0][layer], k], 2), torch.cat([past[1][layer], v], 2)"), message="one pair (keys, values) for each layer")
+wrong("language", "keys-and-values-stacked", ("kept.append((k, v))", "kept.append(torch.stack([k, v]))"), message="a tuple: in the loop")
+wrong("language", "x-in-place", ("        x = x + self.pos", "        x += self.pos"), message="the given x is left as it was")
+wrong("language", "keys-kept-uncut", ("kept.append((k, v))", "kept.append(tuple(part.transpose(1, 2).flatten(2) for part in (k, v)))"), message="of all places so far")
+wrong("language", "places-counted-in-the-model", (POSITIONS, "self.positions.weight[self.read_before - T : self.read_before]"),
+      ("        x = x + self.pos", "        self.read_before = (self.read_before if past else 0) + T\n        x = x + self.pos"),
+      message="something is kept in the model")
+wrong("language", "no-norm-1", ("block.norm_1(x)", "x"), message="norm_1 is missing")
+wrong("language", "no-norm-2", ("block.norm_2(x)", "x"), message="norm_2 is missing")
+wrong("language", "mlp-beside-attention", ("reshape(B, T, E))\n            x = x + block.mlp", "reshape(B, T, E)) + block.mlp"), message="the mlp reads x from before attention")
+wrong("language", "norm-2-replaces-x", ("x = x + block.mlp(block.norm_2(x))", "x = block.norm_2(x)\n            x = x + block.mlp(x)"), message="is added to norm_2(x)")
+wrong("language", "last-norm-in-every-block", ("x = x + block.mlp(block.norm_2(x))", "x = self.norm(x + block.mlp(block.norm_2(x)))"), ("return self.norm(x)", "return x"),
+      message="the last norm comes after every block")
+wrong("language", "positions-added-in-every-block", ("            parts = ", f"            x = x + {POSITIONS} if layer else x\n            parts = "),
+      message="positions are added in every block")
+wrong("language", "value-before-key", ("            q, k, v = (part", "            q, v, k = (part"), message="query, key, value")
+wrong("language", "keys-detached", ("            kept.append(", "            k, v = k.detach(), v.detach()\n            kept.append("), message="cuts keys or values off")
 right("language", "one-place-at-a-time", source='''
 class Language(LanguageLayers):
     def run(self, x, past=None):
@@ -349,6 +411,14 @@ wrong("mapper", "normalised", (CUT, "F.normalize(found.reshape(len(memory), -1, 
 wrong("mapper", "no-gradient", ("    def forward", "    @torch.no_grad()\n    def forward"), message="a prefix with a gradient")
 wrong("mapper", "in-float64", (CUT, CUT + ".double()"), message="the type of what is given")
 wrong("mapper", "in-place", (MAPPED, "self.outer(torch.tanh(self.inner(memory.sub_(memory.mean()))))"), message="no operation in place")
+wrong("mapper", "inner-detached", (MAPPED, "self.outer(torch.tanh(self.inner(memory)).detach())"), message="back to the memory")
+wrong("mapper", "one-picture", (CUT, "found.reshape(1, -1, self.dim)"), message="expected")
+wrong("mapper", "biases-forgotten", (MAPPED, "torch.tanh(memory @ self.inner.weight.T) @ self.outer.weight.T"), message="expected")
+right("mapper", "sequential", source='''
+class Mapper(MapperLayers):
+    def forward(self, memory):
+        return nn.Sequential(self.inner, nn.Tanh(), self.outer)(memory.flatten(0, 1)).view(len(memory), -1, self.dim)
+''')
 right("mapper", "place-by-place", source='''
 class Mapper(MapperLayers):
     def forward(self, memory):
@@ -376,7 +446,7 @@ wrong("join", "ends-exchanged", (BOTH, "torch.cat([end, prefix, begin], 1) + typ
 wrong("join", "same-end-twice", (BOTH, "torch.cat([begin, prefix, begin], 1) + types[0]"), message="got       <picture> + type 0")
 wrong("join", "end-after-the-words", (BOTH, "torch.cat([begin, prefix], 1) + types[0]"), (ROW, "torch.cat([picture, words + types[1], end + types[0]], 1)"),
       message="place 3 of picture 0: </picture>")
-wrong("join", "words-first", (ROW, "torch.cat([words + types[1], picture], 1)"), message="got       word 0 + type 1")
+wrong("join", "words-first", (ROW, "torch.cat([words + types[1], picture], 1)"), message="in another order")
 wrong("join", "no-types", (BOTH, "torch.cat([begin, prefix, end], 1)"), (ROW, "torch.cat([picture, words], 1)"), message="no types are added")
 wrong("join", "words-without-type", (ROW, "torch.cat([picture, words], 1)"), message="it is not added")
 wrong("join", "picture-without-type", (" + types[0]", ""), message="type 0 belongs to the picture: it is not added")
@@ -390,6 +460,13 @@ wrong("join", "first-picture-for-all", (BOTH, "torch.cat([begin, prefix[:1].expa
 wrong("join", "ends-detached", ("in ends)", "in ends.detach())"), message="a gradient at ends")
 wrong("join", "along-the-batch", (ROW, "torch.cat([picture, words + types[1]], 0)"), message="expected")
 wrong("join", "ends-for-one-picture", ("one.expand(len(prefix), 1, -1)", "one.expand(1, 1, -1)"), message="RuntimeError")
+wrong("join", "both-types-at-words", ("words + types[1]", "words + types.sum(0)"), message="one type at each place")
+wrong("join", "first-end-without-type", (BOTH, "torch.cat([begin, prefix + types[0], end + types[0]], 1)"), message="type 0 for each of them")
+wrong("join", "prefix-in-place", ("torch.cat([begin, prefix, end], 1)", "torch.cat([begin, prefix.add_(0 * types[0].detach() + 1).sub(1), end], 1)"),
+      message="prefix += … writes into the caller's tensor")
+wrong("join", "types-of-words-detached", ("words + types[1]", "words + types[1].detach()"), message="a gradient at types")
+wrong("join", "no-end-without-words", (ROW, ROW + " if words.shape[1] else picture[:, :-1]"), message="then the whole picture is left")
+wrong("join", "ends-added", (BOTH, "torch.cat([begin, prefix + begin + end, end], 1) + types[0]"), message="got       prefix 0 + both ends")
 right("join", "filled-row-by-row", source='''
 def join(prefix, words, ends, types):
     rows = []
@@ -441,6 +518,28 @@ wrong("labels", "shifted-twice", ("targets = tokens[:, 1:]", "targets = F.pad(to
 wrong("labels", "floats", (PAD, PAD + ".float()"), message="cross_entropy wants int64")
 wrong("labels", "in-place", ("targets.masked_fill(", "targets.masked_fill_("), message="write into a clone")
 wrong("labels", "minus-one", ("ended, -100)", "ended, -1)"), message="what cross_entropy skips is -100")
+wrong("labels", "int32", (PAD, PAD + ".int()"), message="cross_entropy wants int64")
+wrong("labels", "shifted-to-the-wrong-side", source='''
+def make_labels(tokens, places, eos_id):
+    labels = F.pad(tokens[:, :-1], (places + 1, 0), value=-100)
+    ended = (labels == eos_id).long().cumsum(1) - (labels == eos_id).long() > 0
+    return labels.masked_fill(ended, -100)
+''', message="shifted to the wrong side")
+wrong("labels", "rolled", ("tokens[:, 1:]", "tokens.roll(-1, 1)"), (PAD, "F.pad(targets, (places, 0), value=-100)"), message="-100 at the last place")
+wrong("labels", "minus-one-everywhere", ("ended, -100)", "ended, -1)"), (PAD, "F.pad(targets, (places, 1), value=-1)"), message="what cross_entropy skips is -100")
+wrong("labels", "shortest-caption-ends-all", ("ended, -100)", "ended.any(0, keepdim=True), -100)"), message="expected")
+wrong("labels", "empty-caption-not-ended", (ENDED, "F.pad(torch.cumsum((tokens[:, 2:] == eos_id).long(), 1) - (tokens[:, 2:] == eos_id).long(), (1, 0)) > 0"),
+      message="whatever number pads")
+right("labels", "plain-lists", source='''
+def make_labels(tokens, places, eos_id):
+    out = []
+    for row in tokens.tolist():
+        rest = row[1:]
+        if eos_id in rest:
+            rest = rest[: rest.index(eos_id) + 1]
+        out.append([-100] * places + rest + [-100] * (len(row) - len(rest)))
+    return out
+''')
 right("labels", "loops", source='''
 def make_labels(tokens, places, eos_id):
     rows = []
@@ -514,6 +613,13 @@ wrong("frozen", "mapper-detached", ("    def optimizer", "    def read(self, mem
 wrong("frozen", "gradients-set-to-zero", (FREEZE, "        for part in [*self.encoder.parameters(), *self.language.parameters()]:\n            part.register_hook(torch.zeros_like)\n"),
       message="wants no gradient")
 wrong("frozen", "batchnorm-by-hand", (EVAL, "        for part in self.modules():\n            if isinstance(part, nn.Dropout):\n                part.eval()\n"), message="encoder in evaluation mode")
+wrong("frozen", "frozen-by-the-optimizer", (FREEZE, ""), ("        " + LEARNS, FREEZE + "        " + LEARNS), message="wants no gradient")
+wrong("frozen", "flag-of-the-outer-module", ("        self.language.eval()\n", "        self.language.training = False\n"), message="language in evaluation mode")
+wrong("frozen", "matrices-alone", ("        self.language.requires_grad_(False)\n", "        for part in self.language.parameters():\n            part.requires_grad_(part.dim() < 2)\n"),
+      message="wants no gradient")
+wrong("frozen", "thawed-by-train", ("        super().train(mode)\n", "        super().train(mode)\n        self.requires_grad_(mode)\n"), message="wants no gradient")
+wrong("frozen", "train-without-default", ("mode=True", "mode"), ("        self.train()\n", "        self.train(True)\n"), message="TypeError")
+right("frozen", "groups", (ADAMW, "torch.optim.AdamW([dict(params=learns[2:]), dict(params=learns[:2], weight_decay=0.0)], lr=learning_rate)"))
 right("frozen", "loops-over-parameters", source='''
 class FrozenCaptioner(CaptionerLayers):
     FROZEN = ("encoder", "language")
@@ -548,10 +654,12 @@ wrong("train", "logits-shifted-too", ("cross_entropy(logits.flatten(0, 1)", "cro
 wrong("train", "no-step", ("            optimizer.step()\n", ""), message="expected")
 wrong("train", "no-backward", ("            loss.backward()\n", ""), message="expected")
 wrong("train", "gradients-cleared-too-late", ("            optimizer.zero_grad()\n            loss.backward()\n", "            loss.backward()\n            optimizer.zero_grad()\n"), message="expected")
+wrong("train", "pictures-not-used", ("model(memory[batch], tokens)", "model(0 * memory[batch], tokens)"), message="expected")
 wrong("train", "returns-in-the-loop", ("            losses.append(loss.item())\n", "            losses.append(loss.item())\n            return model\n"), message="there were few steps")
 wrong("train", "without-places", (LABELS, "make_labels(tokens, 0, tokenizer.eos_id)"), message="ValueError")
 wrong("train", "returns-nothing", ("    return model", ""), message="train_captioner returns a Module")
 wrong("train", "own-optimizer-of-the-language", ("optimizer = model.optimizer(learning_rate)", "optimizer = torch.optim.AdamW(model.language.parameters(), learning_rate)"), message="expected")
+right("train", "logits-transposed", ("cross_entropy(logits.flatten(0, 1), labels.flatten())", "cross_entropy(logits.transpose(1, 2), labels)"))
 right("train", "all-captions-with-a-schedule", source='''
 def train_captioner(model, make_labels, memory, captions, tokenizer, epochs, batch_size, learning_rate):
     pairs = [(i, tokenizer.with_ends(c)) for i, each in enumerate(captions) for c in each]

@@ -26,10 +26,9 @@ def mask(answer, masks=MASKS):
             raise Wrong(
                 f"{name} of shape {expected.shape}", f"shape {got.shape}", _why_shape(got, T, S)
             )
-        if not np.isin(got, (0, 1)).all():
-            raise Wrong(f"{name} of True and False", f"{got.ravel()[~np.isin(got.ravel(), (0, 1))][0]}",
-                        "a table of yes and no; -inf comes later, where it is used")  # fmt: skip
-        got = got.astype(bool)
+        if got.dtype != bool:
+            why = "a table of yes and no, dtype=torch.bool; attention would add numbers to its energies"
+            raise Wrong(f"{name} of True and False", f"{got.ravel()[0]}, {got.dtype}", why)
         if (got != expected).any():
             t, c = (int(i) for i in np.argwhere(got != expected)[0])
             told = f"{bool(expected[t, c])} in row {t}, column {c}, of {name}"
@@ -43,6 +42,8 @@ def _why_shape(got, T, S):
         return "one row for each new place: what is past asks nothing any more"
     if got.shape == (S + T, T):
         return "rows are the new places, columns all that they may look at"
+    if got.ndim > 2:
+        return "two axes: one table for all pictures and heads"
     return None
 
 
@@ -93,6 +94,10 @@ AT_3 = [
      "multiplied by the root of d; divide"),
     ([0.8633, 0.7924, -0.1262, -0.4568, -0.3996, 0.1674],
      "one head alone: cut E into heads, each has shares of its own"),
+    ([0.6662, 0.6487, -0.1577, -0.2575, -0.4223, 0.0602],
+     "one head alone: cut E into heads, each has shares of its own"),
+    ([0.8053, 0.3018, -0.4012, 0.3879, -0.4106, -0.3123],
+     "divided by the root of heads; each head has d = E / heads numbers"),
     ([0.1488, 0.6764, -0.1320, 0.3667, -0.2825, -0.3908],
      "a head takes every heads-th number here; head 0 has the first d, head 1 the next"),
     ([-0.5055, -0.5708, -0.3441, 0.4743, -0.4476, -0.3964],
@@ -114,8 +119,11 @@ def attention(answer, sizes=SIZES, key=2.0, mask=MASK, expected=OUT):
     """answer(q (B, T, E), k (B, S, E), v (B, S, E), mask (T, S), heads) -> (B, T, E)."""
     given, seen = parts(**sizes, key=key), torch.tensor(mask, dtype=torch.bool)
     before, heads = [part.clone() for part in given], sizes["heads"]
-    got = answer(*given, seen.clone(), heads)
-    for name, now, then in zip("qkv", given, before, strict=True):
+    lent = seen.clone()
+    got = answer(*given, lent, heads)
+    for name, now, then in zip(
+        ("q", "k", "v", "mask"), [*given, lent], [*before, seen], strict=True
+    ):
         if not torch.equal(now, then):
             raise Wrong(
                 f"the given {name} is left as it was", "it was changed", "no operation in place"
@@ -124,8 +132,9 @@ def attention(answer, sizes=SIZES, key=2.0, mask=MASK, expected=OUT):
     why = "the heads side by side again: (B, heads, T, d) → (B, T, heads, d) → (B, T, E)"
     got = expect_shape(got, shape, "the result", why)
     if not np.isfinite(got).all():
-        why = "a row without any place gives 0 / 0: is the mask turned round, or used twice?"
-        raise Wrong("a result without nan or inf", "nan or inf", why)
+        raise Wrong(
+            "a result without nan or inf", "nan or inf", _why_nan(answer, before, seen, heads)
+        )
     near = [
         w
         for row, w in AT_3
@@ -136,6 +145,16 @@ def attention(answer, sizes=SIZES, key=2.0, mask=MASK, expected=OUT):
         _looks(answer, before, seen, heads)
     expect_close(got, expected, "the result", 1e-4, near[0] if near else None)
     _slopes(answer, before, seen, heads)
+    _hides(answer, before, seen, heads)
+
+
+def _why_nan(answer, given, mask, heads):
+    """Where nothing is forbidden, only a mask that is turned round still leaves a row without any place."""
+    q, k, v = (part.clone() for part in given)
+    allowed = answer(q, k, v, torch.ones_like(mask), heads)
+    if np.isfinite(as_array(allowed, "the result")).all():
+        return "-inf everywhere along the axis of the softmax: is it the last one, that of the S places?"
+    return "a row without any place gives 0 / 0: is the mask turned round, or another than the one given?"
 
 
 def _shares(answer, given, mask, heads):
@@ -179,6 +198,8 @@ def _looks(answer, given, mask, heads):
         why = "no mask, or one that lets something through (-inf before the softmax); or heads and places are mixed"
     elif (seen == np.tril(np.ones((T, S)))).all():
         why = "a causal mask of your own, or is_causal=True; use the mask that is given"
+    elif T > 1 and (seen == seen[0]).all():
+        why = "one row of the mask for all queries; row t belongs to query t"
     told = "looks at" if wanted[t, s] else "does not look at"
     raise Wrong(f"query {t} {told} place {s}", "it does" if seen[t, s] else "it does not", why)
 
@@ -200,3 +221,18 @@ def _slopes(answer, given, mask, heads, step=1e-2):
         if abs(found - slope) > 0.02 + 0.05 * abs(slope):
             why = "detach(), numpy() or torch.tensor(…) cut a part of the gradient off"
             raise Wrong(f"a gradient to {name} of {slope:.3f} along a step", f"{found:.3f}", why)
+
+
+def _hides(answer, given, mask, heads):
+    """A forbidden place has no share at all, also where the energies of all others are about -60."""
+    d = given[0].shape[-1] // heads
+    q, k = -torch.ones_like(given[0]), given[1] + 60 / d**0.5
+    v = given[2].clone().requires_grad_()
+    result = answer(q, k, v, mask.clone(), heads)
+    for t, seen in enumerate(mask):
+        (slope,) = torch.autograd.grad(result[:, t].sum(), [v], retain_graph=True)
+        share = float(slope[:, ~seen].abs().max()) if not seen.all() else 0.0
+        if share > 0:
+            why = "no such number is low enough for all energies; fill in -inf"
+            told = f"query {t} does not look at all where it may not"
+            raise Wrong(told, f"a share of {share:.1g} there, where energies are near -60", why)

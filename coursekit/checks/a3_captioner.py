@@ -57,7 +57,7 @@ def _wants(model):
     """Which parameters want a gradient."""
     for name, part in model.named_parameters():
         if name.startswith(FROZEN) and part.requires_grad:
-            why = "requires_grad_(False) sets all parameters of a module; eval(), or requires_grad = False, does not"
+            why = "requires_grad_(False) sets all parameters of a module; eval() does not, nor does requires_grad = False on it"
             raise Wrong(f"{name} wants no gradient", "it does", why)
         if name.startswith(LEARNS) and not part.requires_grad:
             raise Wrong(f"{name} wants a gradient", "it does not", "mapper, ends and types learn")
@@ -138,6 +138,6 @@ def _why_poor(told, references, score, bleu):
     if score(told, turned) > 0.7 * bleu:
         return (
             "they fit another picture as well as their own. Either memory and captions of a batch stand in "
-            "different orders, or there were few steps"
+            "different orders, or there were few steps, or none: no step(), gradients cleared before it"
         )
     return "they fit their pictures, but not well: all batches of every epoch, the given learning rate?"

@@ -44,6 +44,18 @@ AT_ONCE = [
      "the mlp is missing"),
     ([-2.9194, 0.5200, -0.5946, -0.1254, 0.8766, 1.3618],
      "out is missing: the layer behind attention"),
+    ([-2.5142, 0.4315, -0.9534, -0.4790, 1.2995, 2.0843],
+     "norm_1 is missing: attention reads norm_1(x)"),
+    ([-0.6502, 0.8559, -2.1960, -0.7865, 1.1186, 1.4033],
+     "norm_2 is missing: the mlp reads norm_2(x)"),
+    ([-2.4257, 0.5642, -1.3347, -0.3927, 1.1980, 1.8222],
+     "the mlp reads x from before attention; add attention first"),
+    ([-1.3368, 0.8361, -1.2684, -0.8903, 1.4539, 1.0008],
+     "what the mlp makes is added to norm_2(x); add it to x"),
+    ([-1.6524, 0.7934, -1.5043, -0.7392, 1.3507, 1.3661],
+     "the last norm comes after every block; it belongs after the last alone"),
+    ([-2.1173, 0.6968, -1.3781, -0.5741, 1.1297, 1.8488],
+     "positions are added in every block; add them once, before the first"),
     ([-2.5278, 0.4295, -1.1181, -0.4002, 1.3434, 1.9280],
      "norm_1 stands where norm_2 belongs"),
     ([-2.1352, 0.6620, -1.4631, -0.5131, 1.0502, 1.9977],
@@ -53,6 +65,8 @@ AT_ONCE = [
     ([-1.7623, 0.8492, -1.6090, -0.6024, 1.3590, 0.9188],
      "qkv gives query, key, value, in this order"),
     ([-1.3023, 0.6008, -1.8757, -0.7620, 1.5925, 1.6872],
+     "qkv gives query, key, value, in this order"),
+    ([-2.2559, 0.7757, -1.4683, -0.2743, 1.3037, 0.4987],
      "qkv gives query, key, value, in this order"),
     ([-2.3708, 0.6498, -1.3739, -0.3589, 1.5069, 0.8754],
      "the 3 E numbers are cut into heads before queries, keys and values are told apart"),
@@ -93,6 +107,9 @@ def language(answer, sizes=SIZES, x=X, key=0.0, cuts=CUTS, expected=HIDDEN):
         _in_pieces(model, x, sizes, cut, expected, AFTER_3 if x is X and cut == [3, 2] else [])
     _still_good(model, x, sizes, expected)
     _gradient(model, x)
+    # With two layers, all keys and all values look like two pairs
+    deeper = sizes | dict(layers=3)
+    _run(answer(**deeper).eval(), x, None, deeper, x.shape[1])
 
 
 def same_type(got, given, name):
@@ -109,8 +126,12 @@ def _near(row, mistakes):
 
 def _run(model, x, past, sizes, total):
     """hidden (B, T, E) as an array, and the past after `total` places, looked at."""
+    given = x.clone()
     with torch.no_grad():
-        got = model.run(x.clone(), past)
+        got = model.run(given, past)
+    if not torch.equal(given, x):
+        why = "x += … writes into the caller's tensor; x = x + … makes a new one"
+        raise Wrong("the given x is left as it was", "it was changed", why)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         told = "None" if got is None else f"a {type(got).__name__}"
         raise Wrong("two results, hidden and past", told, "return hidden, past")
@@ -135,11 +156,13 @@ def _pairs(past, layers, shape):
             f"{len(past)} parts" if isinstance(past, (tuple, list)) else f"a {type(past).__name__}"
         )
         raise Wrong(
-            f"a past of {layers} pairs, one for each layer", told, "collect them in the loop"
+            f"a past of {layers} pairs, one for each layer",
+            told,
+            "in the loop, collect one pair (keys, values) for each layer",
         )
     for pair in past:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            why = "one for each layer: collect them in the loop"
+            why = "a tuple: in the loop, collect one pair (keys, values) for each layer"
             raise Wrong("pairs of keys and values", f"a {type(pair).__name__}", why)
         for name, part in zip(("keys", "values"), pair, strict=True):
             got = as_array(part, name).shape
@@ -171,7 +194,7 @@ def _why_pieces(model, x, cut):
     if cut[1] > 1 and getattr(hidden, "requires_grad", False):
         (slope,) = torch.autograd.grad(hidden[:, 0].square().sum(), [second])
         if slope[:, 1:].abs().max() > 1e-7:
-            return "in a call with a past and several new places, these look at later ones, too"
+            return "in a call with a past and several new places, these look at later ones, too: a wrong mask, or one whose columns of the past are not in front"
     return "what differs with a past: positions go on at S, past keys and values come first, the mask is wider"
 
 
@@ -218,7 +241,8 @@ def _gradient(model, x):
         raise Wrong("hidden with a gradient", "none", why)
     middle = x.shape[1] // 2
     (slope,) = torch.autograd.grad(hidden[:, middle].square().sum(), [x], allow_unused=True)
+    why = "detach() or no_grad() cuts keys or values off, or a place does not see all before it"
     if slope is None or not slope[:, : middle + 1].abs().amax((0, 2)).gt(0).all():
-        raise Wrong("a gradient at every place up to the one asked", "none at some", None)
+        raise Wrong("a gradient at every place up to the one asked", "none at some", why)
     if slope[:, middle + 1 :].abs().max() > 1e-7:
         raise Wrong("no gradient at later places", "a gradient there", "the mask is not causal")

@@ -25,6 +25,8 @@ COUNTED = [
 BEST = [
     ({("o", "w"): 7, ("e", "r"): 9, ("an", "d"): 9, ("a", "t"): 9, ("s", "t"): 9, ("o", "n"): 9, ("z", "z"): 2},
      ("a", "t")),
+    # Alike on the left; and a shorter pair, which is larger
+    ({("b", "d"): 4, ("an", "y"): 4, ("an", "d"): 4, ("an", "t"): 4, ("c", "k"): 4}, ("an", "d")),
     ({("a", "b"): 1, ("q", "u"): 3, ("c", "d"): 2}, ("q", "u")),
 ]  # fmt: skip
 CHOSEN = {
@@ -32,6 +34,8 @@ CHOSEN = {
     ("o", "n"): "of several, this is the last in the dictionary; the smallest is wanted",
     ("s", "t"): "of several, this is the largest; the smallest is wanted",
     ("an", "d"): "compare the tuples, not the joined texts: 'a' comes before 'an'",
+    ("an", "y"): "these begin alike: then the second symbol decides",
+    ("b", "d"): "the smallest as Python compares tuples: how long they are does not matter",
     ("z", "z"): "this pair has the smallest count, or is the largest pair of all",
     ("a", "b"): "this pair has the smallest count, or is the smallest pair of all",
 }
@@ -58,6 +62,9 @@ BECAME = {
     ("b", "a", "na", "na"): "only where the two stand in this order",
     ("b", "na", "na", "a"): "left + right, in this order",
     ("b", "an", "an"): "the last symbol of a word is lost",
+    ("aa",): "the last symbol of a word is lost",
+    ("x", "an", "t"): AS_TEXT,
+    ("b", "a", "n.", "n."): "in a search pattern . is any letter; compare symbols",
     ("b", "a n", "a n", "a"): "left + right, without anything between them",
     ("aa", "aa"): "both symbols are used up by a merge: go on behind the second",
     ("aa", "aa", "a"): "both symbols are used up by a merge: go on behind the second",

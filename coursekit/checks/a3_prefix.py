@@ -68,6 +68,11 @@ def mapper(answer, sizes=SIZES, memory=MEMORY, key=0.0, expected=PREFIX):
     same_type(got, memory, "the prefix")
     if not getattr(got, "requires_grad", False):
         raise Wrong("a prefix with a gradient", "none", "no_grad() and detach() cut it off")
+    given.requires_grad_()
+    (slope,) = torch.autograd.grad(model(given).square().sum(), [given], allow_unused=True)
+    if slope is None or not slope.abs().amax(-1).gt(0).all():
+        why = "detach() or torch.tensor(…) cuts it off; what comes before could not learn"
+        raise Wrong("a gradient through both layers, back to the memory", "none", why)
 
 
 def _why_shape(got, shape, N, sizes):
@@ -123,8 +128,8 @@ def join(answer, given=GIVEN, expected=None):
     got = answer(*parts)
     for name, now, then in zip(NAMES, parts, given, strict=True):
         if not torch.equal(now, then):
-            why = "words += … writes into the caller's tensor; words + … makes a new one"
-            raise Wrong(f"the given {name} are left as they were", "they were changed", why)
+            why = f"{name} += … writes into the caller's tensor; {name} + … makes a new one"
+            raise Wrong(f"{name}, as given, left as it was", "changed", why)
     (B, P, E), T = given[0].shape, given[1].shape[1]
     array = expect_shape(got, (B, P + 2 + T, E), "the row", _why_length(got, B, P, T, E))
     same_type(got, given[0], "the row")
@@ -175,10 +180,14 @@ def _name(values, b):
 
 def _why_row(names):
     """The likeliest cause, from all that stands in a row."""
+    if any("both types" in name for name in names):
+        return "one type at each place: type 0 at the picture's, type 1 at the words'"
     bare = [name.split(" + type")[0] for name in names]
     types = [name.rpartition("type ")[2] if "type" in name else "" for name in names]
-    if bare != [name.split(" + type")[0] for name in ROW]:
-        return None
+    wanted = [name.split(" + type")[0] for name in ROW]
+    if bare != wanted:
+        alike = sorted(bare) == sorted(wanted)
+        return "in another order: <picture>, prefix, </picture>, words" if alike else None
     return {
         "": "no types are added: types[0] to all of the picture, types[1] to the words",
         "11110000": "the types are exchanged: 0 is the picture's, 1 that of words",
@@ -186,6 +195,7 @@ def _why_row(names):
         "11111111": "type 0 belongs to the picture",
         "001111": "the two ends belong to the picture: type 0 for them, too",
         "10011111": "the two ends belong to the picture: type 0 for them, too",
+        "0001111": "the two ends belong to the picture: type 0 for each of them",
         "00011111": "</picture> belongs to the picture: type 0 for it, too",
         "0000": "type 1 belongs to the words: it is not added",
         "1111": "type 0 belongs to the picture: it is not added",
@@ -211,7 +221,8 @@ def _no_words(answer, given, row):
     """Without words the picture alone is left, as when a caption begins; one picture, as many."""
     parts = [given[0].clone(), given[1][:, :0].clone(), *(part.clone() for part in given[2:])]
     places = given[0].shape[1] + 2
-    expect_close(answer(*parts), row[:, :places], "the row without any words (T = 0)", 1e-5)
+    why = "then the whole picture is left, with both ends: (B, P + 2, E)"
+    expect_close(answer(*parts), row[:, :places], "the row without any words (T = 0)", 1e-5, why)
     one = [given[0][1:2].clone(), given[1][1:2].clone(), *(part.clone() for part in given[2:])]
     expect_close(answer(*one), row[1:2], "the row of one picture alone", 1e-5)
 
@@ -253,12 +264,9 @@ def labels(answer, tables=None):
                 f"shape {array.shape}",
                 _why_labels(array, B, T, places),
             )
-        if array.dtype.kind not in "iu":
-            raise Wrong(
-                f"{name} of an integer type",
-                f"{array.dtype}",
-                "cross_entropy wants int64 (torch.long)",
-            )
+        if array.dtype != np.int64:
+            why = "cross_entropy wants int64 (torch.long)"
+            raise Wrong(f"{name} of type int64", f"{array.dtype}", why)
         _rows(array.tolist(), tokens, places, eos_id, wanted)
 
 
@@ -287,12 +295,18 @@ def _why_row_of_labels(got, right, row, places, eos_id):
     """What is sure to be wrong with one row."""
     words, wanted = got[places:], right[places:]
     last = max(i for i, label in enumerate(wanted) if label != -100)  # of those that are guessed
+    if any(label < 0 and label != -100 for label in got):
+        return "what cross_entropy skips is -100"
     if any(label != -100 for label in got[:places]):
         return "nothing is to be guessed at the picture: -100 there"
-    if any(label < 0 and label != -100 for label in words):
-        return "what cross_entropy skips is -100"
     if words[0] == row[0] != wanted[0]:
         return "the label of a place is the token after it: this is shifted by one, or not at all"
+    if words[0] == -100 and words[1:2] == row[:1] != wanted[1:2]:
+        return "shifted to the wrong side: the label of a place is the token after it, not before"
+    if words[:-1] == wanted[:-1]:
+        return "behind the last token comes nothing: -100 at the last place"
+    if row[0] == eos_id and eos_id not in row[1:] and set(words) == {-100}:
+        return "<bos> may be the same token as <eos>, and ends nothing; all of this is guessed"
     if eos_id not in row[1:] and words[:last] != wanted[:last] and set(words[last:]) == {-100}:
         return "a caption that was too long has no <eos>: then all of it is guessed"
     if row[0] == eos_id and set(words) == {-100}:
