@@ -81,19 +81,19 @@ problems = doctor.examine()
 #
 # ## 3. The map
 #
-# Every lesson asks one question. The nine in bold are here; the others are being written.
+# Every lesson asks one question.
 #
 # | | lesson | the question |
 # |---|---|---|
-# | **00** | **start here** | **What will I build?** |
-# | **01** | **recurrent language models** | **How does a machine finish my sentence?** |
-# | **02** | **image encoders** | **What is left of a picture in 256 numbers?** |
-# | **03** | **Show and Tell** | **How do you hand a picture to a language model?** |
-# | **04** | **decoding and scoring** | **Which caption is best, and who says so?** |
-# | **05** | **attention** | **Where does it look when it says "boat"?** |
-# | **06** | **GPT-2 from scratch** | **What is inside GPT-2?** |
-# | **07** | **the prefix captioner** | **Can a model that never saw describe a picture?** |
-# | **08** | **ViT-GPT2** | **What does cross-attention buy, and at what price?** |
+# | 00 | start here | What will I build? |
+# | 01 | recurrent language models | How does a machine finish my sentence? |
+# | 02 | image encoders | What is left of a picture in 256 numbers? |
+# | 03 | Show and Tell | How do you hand a picture to a language model? |
+# | 04 | decoding and scoring | Which caption is best, and who says so? |
+# | 05 | attention | Where does it look when it says "boat"? |
+# | 06 | GPT-2 from scratch | What is inside GPT-2? |
+# | 07 | the prefix captioner | Can a model that never saw describe a picture? |
+# | 08 | ViT-GPT2 | What does cross-attention buy, and at what price? |
 # | 09 | pixels as tokens | How few colours make a digit? |
 # | 10 | Image GPT | Can the same model draw? |
 # | 11 | completing images | How many ways can this half go on? |

@@ -3,7 +3,7 @@
 A step model has two methods:
     start(memory) -> state                          memory (B, N, D) or anything with B first
     step(tokens (B,), state) -> logits (B, V), state
-where state is any nest of tuples, lists and dicts of tensors, each with B first.
+where state is any nest of tuples, lists and dicts of tensors, each with B first, or of things with `rows(index)`.
 Every decoder returns a list of B token lists, without bos and eos, and their B scores: summed log-probabilities.
 """
 
@@ -17,6 +17,8 @@ def select(state, index):
     if isinstance(state, torch.Tensor):
         # Copies whole rows, where state[index] goes number by number
         return state.index_select(0, index)
+    if hasattr(state, "rows"):  # a cache copies itself with room for what comes
+        return state.rows(index)
     if isinstance(state, dict):
         return {key: select(value, index) for key, value in state.items()}
     if isinstance(state, (list, tuple)):

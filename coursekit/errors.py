@@ -9,6 +9,22 @@ class CourseError(Exception):
     """Bad input: its text is one plain sentence that says what to do next."""
 
 
+def check_place(path, *suffixes):
+    """Told before anything is computed: raises CourseError if no file can be written at `path`.
+
+    suffixes: what the name may end in, such as ".png"; none allows all.
+    """
+    path = Path(path)
+    if suffixes and path.suffix not in suffixes:
+        raise CourseError(
+            f"Nothing can be written to {path}: choose a name that ends in {suffixes[0]}."
+        )
+    folder = next(one for one in (path.parent, *path.resolve().parents) if one.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else f"{folder} is no folder that may be written to"
+        raise CourseError(f"Nothing can be written to {path}: {why}; choose another name.")
+
+
 @contextmanager
 def writing(path):
     """Yields a temporary path beside `path`, renamed onto `path` only if the block succeeds.

@@ -13,15 +13,21 @@ from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
+from coursekit.averages import RunningAverage
+from coursekit.checkpoints import load_checkpoint
 from coursekit.errors import CourseError, writing
 
 CHECKPOINT = "training.pt"
+DECAYS = ("cosine", "linear")
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """How to train. `warmup` is a share of all steps; `patience` counts epochs without a better validation loss.
 
+    After the warm-up the rate falls to zero, as `decay` says by a half cosine or in a line. `betas` are Adam's.
+    With `average` above 0 the weights that are validated and kept are averaged over about the last such share of the
+    steps so far (see averages.RunningAverage).
     Raises CourseError for a number that makes no sense.
     """
 
@@ -34,11 +40,20 @@ class TrainSettings:
     accumulate: int = 1
     patience: int | None = None
     seed: int = 0
+    decay: str = "cosine"
+    betas: tuple[float, float] = (0.9, 0.999)
+    average: float = 0.0
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "learning_rate", "clip", "accumulate"):
             if not getattr(self, name) > 0:
                 raise CourseError(f"{name} must be above 0, not {getattr(self, name)}.")
+        if self.decay not in DECAYS:
+            raise CourseError(f"There is no decay '{self.decay}': choose {' or '.join(DECAYS)}.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise CourseError(f"Adam's betas are two numbers from 0 to below 1, not {self.betas}.")
+        if not 0 <= self.average <= 1:
+            raise CourseError(f"average is a share from 0 to 1, not {self.average}.")
 
 
 @dataclass
@@ -112,14 +127,14 @@ class _Run:
             raise CourseError(
                 "Nothing of this model learns: unfreeze a part of it, or leave training out."
             )
-        optimizer = torch.optim.AdamW(
-            parameters, settings.learning_rate, weight_decay=settings.weight_decay
+        self.optimizer = torch.optim.AdamW(
+            parameters, settings.learning_rate, settings.betas, weight_decay=settings.weight_decay
         )
         self.loss = self.accelerator.prepare_model(_Loss(model, loss_fn, dtype))
-        self.optimizer = optimizer
         self.step = 0
         self.total = math.ceil(len(self.share(0)) / settings.accumulate) * settings.epochs
         self.history, self.best = History(), None
+        self.average = RunningAverage(settings.average)
         self.started = time.perf_counter()
 
     def share(self, epoch):
@@ -166,30 +181,34 @@ class _Run:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.optimizer.zero_grad()
+            if self.settings.average:
+                self.average.move(self.learned(), self.step)
         return loss.item()
 
     def set_rate(self):
-        """Linear warm-up, then a half cosine down to zero."""
+        """Linear warm-up, then a half cosine or a line down to zero."""
         warm = max(1, round(self.settings.warmup * self.total))
-        left = (self.step - warm) / max(1, self.total - warm)
-        factor = (
-            (self.step + 1) / warm if self.step < warm else 0.5 + 0.5 * math.cos(math.pi * left)
-        )
+        gone = (self.step - warm) / max(1, self.total - warm)
+        factor = 0.5 + 0.5 * math.cos(math.pi * gone)
+        if self.step < warm:
+            factor = (self.step + 1) / warm
+        elif self.settings.decay == "linear":
+            factor = 1 - gone
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
         self.step += 1
 
     def look(self, validate, sample):
         self.model.eval()
-        with torch.no_grad():
-            if validate:
-                self.history.valid_loss.append(self._agreed(float(validate(self.model))))
-            if sample:
-                self.history.samples.append(sample(self.model))
         history = self.history
+        with torch.no_grad(), self.average.lent(self.model, self.learned()):
+            if validate:
+                history.valid_loss.append(self._agreed(float(validate(self.model))))
+            if sample:
+                history.samples.append(sample(self.model))
+            if validate and history.best_epoch == len(history.valid_loss) - 1:
+                self.best = {k: v.detach().cpu().clone() for k, v in self.learned().items()}
         history.seconds.append(time.perf_counter() - self.started)
-        if validate and history.best_epoch == len(history.valid_loss) - 1:
-            self.best = {k: v.detach().cpu().clone() for k, v in self.learned().items()}
 
     def learned(self):
         """What training changes: the parameters that learn, each under one name, and the buffers."""
@@ -230,6 +249,7 @@ class _Run:
                     "optimizer": self.optimizer.state_dict(),
                     "scaler": self.scaler.state_dict(),
                     "best": self.best,
+                    "average": self.average.weights,
                     "step": self.step,
                     "total": self.total,
                     "history": asdict(self.history),
@@ -241,7 +261,8 @@ class _Run:
         if not (self.out and (self.out / CHECKPOINT).exists()):
             return
         saved = load_checkpoint(self.out / CHECKPOINT)
-        if saved.get("settings") != asdict(self.settings):
+        # A run of before there were so many settings goes on
+        if asdict(TrainSettings()) | saved.get("settings", {}) != asdict(self.settings):
             raise CourseError(
                 f"{self.out} holds a run with other settings: delete it or choose another folder."
             )
@@ -269,6 +290,9 @@ class _Run:
             raise ValueError("other frozen weights")
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved.get("scaler", {}))
+        if average := saved.get("average"):
+            where = self.accelerator.device
+            self.average.weights = {name: each.to(where) for name, each in average.items()}
 
     def curves(self):
         if not (self.out and self.accelerator.is_main_process):
@@ -292,8 +316,7 @@ class _Run:
             print(line, flush=True)
 
     def keep_best(self):
-        if self.best is not None:
-            self.model.load_state_dict(self.best, strict=False)
+        self.model.load_state_dict(self.best or self.average.weights or {}, strict=False)
         self.model.eval()
 
 
@@ -321,26 +344,3 @@ class _NoCurves:
         return None
 
     add_text = add_scalar
-
-
-def load_checkpoint(path):
-    """What `torch.save` wrote to `path`: plain values and tensors only, on the CPU.
-
-    Raises CourseError if the file is missing, cut short, or not a checkpoint.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CourseError(
-            f"There is no checkpoint at {path}: train a model first, or check the path."
-        )
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CourseError(
-            f"{path} is not a checkpoint of this course, or it is cut short: train again or copy it anew."
-        ) from error
-    if not isinstance(saved, dict):
-        raise CourseError(
-            f"{path} is not a checkpoint of this course: give one that `coursekit train` wrote."
-        )
-    return saved

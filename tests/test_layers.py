@@ -13,10 +13,11 @@ PACKAGE = Path(imports.__file__).parent
 FLOORS = [
     {"cli"},
     {"studies"},
-    {"recipes", "doctor", "gallery"},
+    {"recipes", "doctor", "gallery", "pixels"},
     {"ledger", "captioner"},
     {"grading", "training", "running"},
-    {"datasets", "text", "palette", "models", "decoding", "metrics", "plots", "checks", "sizes"},
+    {"datasets", "text", "palette", "models", "decoding", "metrics", "plots", "checks", "sizes"}
+    | {"averages", "checkpoints"},
     {"notebooks", "imports"},
     {"errors"},
 ]

@@ -241,7 +241,9 @@ def test_recipe_changes():
         recipe_for("scenes", "cpu", colour=1)
     with pytest.raises(CourseError, match="no recipe"):
         recipe_for("poems", "cpu")
-    with pytest.raises(CourseError, match="'length' is a setting of prefix: show-and-tell does not"):
+    with pytest.raises(
+        CourseError, match="'length' is a setting of prefix: show-and-tell does not"
+    ):
         recipe_for("scenes", "cpu", length=5)
     with pytest.raises(CourseError, match="'attention' is a setting of show-attend-and-tell"):
         recipe_for("scenes", "cpu", model="prefix", attention="hard")

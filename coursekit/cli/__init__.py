@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from coursekit.cli import course, data, grading, models, studies
+from coursekit.cli import course, data, grading, models, pixels, studies
 from coursekit.errors import CourseError
 
 
@@ -29,6 +29,7 @@ def _parser():
         *data.COMMANDS,
         *models.COMMANDS,
         *studies.COMMANDS,
+        *pixels.COMMANDS,
         *grading.COMMANDS,
     ):
         add(commands)

@@ -1,4 +1,4 @@
-"""The instructor's commands: release, grade, export, report."""
+"""The instructor's commands: release, grade, export; and the page of `report` about a class."""
 
 from coursekit.cli.base import command
 
@@ -56,12 +56,6 @@ def _export(commands):
     )
 
 
-def _report(commands):
-    parser = command(commands, "report", run_report, "one page about a graded class")
-    parser.add_argument("assignment")
-    parser.add_argument("--out", required=True, metavar="FILE.html")
-
-
 def run_release(options):
     from coursekit.grading.release import release
 
@@ -98,4 +92,4 @@ def run_report(options):
     print(f"written: {options.out}")
 
 
-COMMANDS = (_release, _grade, _export, _report)
+COMMANDS = (_release, _grade, _export)

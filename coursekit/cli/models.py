@@ -1,12 +1,12 @@
 """Commands about captioners: train, evaluate, caption."""
 
 import json
-import resource
-import sys
 import time
 from dataclasses import asdict
 
-from coursekit.cli.base import command, data_options, json_option, size_option
+from coursekit.cli import pixels
+from coursekit.cli.base import command, data_options, json_option, peak_memory, size_option
+from coursekit.errors import CourseError
 
 MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
 # Options of `train` and `crossvalidate` that replace a field of the recipe, with what argparse needs to know
@@ -35,7 +35,10 @@ FIELDS = {
 
 def _train(commands):
     parser = command(commands, "train", run_train, "train a model, then score it on the test split")
-    model_options(parser)
+    model_options(parser, (*MODELS, pixels.MODEL))
+    for name, how in pixels.FIELDS.items():
+        parser.add_argument(f"--{name}", **how)
+    parser.set_defaults(data=None)  # to know whether it was given
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--out", metavar="DIR", help="where to keep the run; continues what is there"
@@ -43,17 +46,26 @@ def _train(commands):
     json_option(parser)
 
 
-def model_options(parser):
-    parser.add_argument("model", choices=MODELS)
+def model_options(parser, models=MODELS):
+    parser.add_argument("model", choices=models)
     data_options(parser)
     size_option(parser)
     for name, how in FIELDS.items():
         parser.add_argument(f"--{name}", **how)
 
 
-def changes_of(options):
-    given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in FIELDS}
+def changes_of(options, fields=FIELDS):
+    given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in fields}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _refuse(options, fields, of):
+    """Raises CourseError if one of `fields` was given, which belong to other models."""
+    if given := changes_of(options, fields):
+        name = next(iter(given)).replace("_", "-")
+        raise CourseError(
+            f"--{name} is an option of {of}, which {options.model} does not read: leave it out."
+        )
 
 
 def _evaluate(commands):
@@ -76,6 +88,15 @@ def _caption(commands):
 
 
 def run_train(options):
+    if options.model == pixels.MODEL:
+        _refuse(options, ("data", *FIELDS), "captioners")
+        return pixels.run_train(options)
+    _refuse(options, pixels.FIELDS, pixels.MODEL)
+    options.data = options.data or "scenes"
+    return _train_captioner(options)
+
+
+def _train_captioner(options):
     from coursekit import datasets, recipes, sizes
 
     here = sizes.setup(options.size)
@@ -155,12 +176,6 @@ def _tell(options, captions, scores, seconds, more):
         figures = {"seconds": round(seconds, 1), "peak_memory_mb": round(peak_memory())}
         ends = {name: [each.low, each.high] for name, each in scores.intervals.items()}
         print(json.dumps({"scores": dict(scores), "intervals": ends} | figures | more))
-
-
-def peak_memory():
-    """The largest memory this process has held, in MB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def run_caption(options):

@@ -1,6 +1,5 @@
 """A gallery: some pictures of a data set, and all that people and captioners say of them."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from coursekit import datasets
 from coursekit.captioner import load_captioner
 from coursekit.datasets.scene_words import false_words
 from coursekit.datasets.scenes import claims
-from coursekit.errors import CourseError, writing
+from coursekit.errors import CourseError, check_place, writing
 from coursekit.gallery import page
 from coursekit.gallery.pictures import SMALL, data_address, is_drawn, looks, shown_image
 from coursekit.gallery.telling import (
@@ -92,7 +91,7 @@ class Gallery:
 
     def save(self, path):
         """Writes the page and returns its path. Raises CourseError if it cannot be written there."""
-        _check_place(path)
+        check_place(path)
         with writing(path) as part:
             part.write_text(self.html(), encoding="utf-8", errors="replace", newline="\n")
         return Path(path)
@@ -196,7 +195,7 @@ def run(
     anything is computed.
     """
     check_ways(ways)
-    _check_place(out)
+    check_place(out)
     captioners = _loaded(checkpoints)
     dataset = datasets.load(data, split, root, pictures)
     found = build(captioners, dataset, count, ways, seed, order, meteor)
@@ -218,12 +217,3 @@ def _loaded(checkpoints):
 def _folder(path):
     path = Path(path)
     return path.name if path.is_dir() else path.resolve().parent.name
-
-
-def _check_place(path):
-    """Raises CourseError if no file can be written at `path`."""
-    path = Path(path)
-    folder = next(one for one in (path.parent, *path.resolve().parents) if one.exists())
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        why = "it is a folder" if path.is_dir() else f"{folder} is no folder that may be written to"
-        raise CourseError(f"The page cannot be written to {path}: {why}; choose another name.")

@@ -1,15 +1,13 @@
 """The training that joins data, encoder, language model and loop."""
 
 import copy
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from coursekit import datasets, sizes
+from coursekit import checkpoints, datasets, sizes
 from coursekit.captioner import FILE, Captioner, Pictures
-from coursekit.errors import CourseError, writing
 from coursekit.recipes.parts import (
     announce,
     needs_eye,
@@ -94,22 +92,10 @@ def tokenizer_for(recipe, train_set):
 
 
 def claim(out, recipe, *sets):
-    """Keeps in the folder `out` whose run it is; raises CourseError if it is another recipe's, or of other pictures.
-
-    training.train compares settings and shapes, and these can be equal where encoder or pictures are not.
-    """
-    if not out:
-        return
+    """Keeps in the folder `out` whose run it is; raises CourseError if it is another recipe's, or of other pictures."""
     # What may change later: how words are searched, and epochs that follow the frozen ones
     same = replace(recipe, unfreeze=0, beam=3)
-    told = repr((same, [(each.name, each.split, each.names) for each in sets]))
-    told, path = hashlib.sha256(told.encode()).hexdigest(), Path(out) / "run.sha256"
-    if path.is_file() and path.read_text() != told:
-        raise CourseError(
-            f"{out} holds a run with other settings or pictures: delete it or choose another folder."
-        )
-    with writing(path) as temporary:
-        temporary.write_text(told)
+    checkpoints.claim(out, repr((same, [(each.name, each.split, each.names) for each in sets])))
 
 
 def _train_on_unfrozen(captioner, train_set, dev_set, here, out, quiet):
