@@ -252,8 +252,8 @@ print(f"{'raw pixels':18} {raw[0]:6.1%} ± {raw[1]:.1%}")
 # not there.
 #
 # Remember the *two controls*. Without "raw pixels" 94 % would be a number without meaning, and without
-# "untrained" it might be the merit of the build. Nor is it a law that the drawer wins. Train one for a tenth
-# of the time, as lesson 10 does, and by its mean you will read less than from raw pixels.
+# "untrained" it might be the merit of the build. Nor is it a law that the drawer wins: one that was trained
+# for a tenth of the time may tell you less by its mean than raw pixels do. Try yours of lesson 10.
 #
 # ## 4. Let it learn: two losses at once
 #
@@ -400,7 +400,9 @@ for count in settings["labels"]:
     shares["probe, mean"].append(share(probe(means[0][:count], means[1], labels, 1.0)))
     shares["probe, 7 bands"].append(share(probe(bands[0][:count], bands[1], labels)))
     shares["raw pixels"].append(share(probe(pixels[0][:count], pixels[1], labels)))
-figure, axes = plots.panels(height=4.4, title="TITLE-4")
+figure, axes = plots.panels(
+    height=4.4, title="In the same hundred steps, having drawn before is worth more than labels"
+)
 for (name, each), marker in zip(shares.items(), "os^vD", strict=True):
     values, halves = zip(*each, strict=True)
     axes.errorbar(settings["labels"], values, halves, marker=marker, capsize=3, label=name)
@@ -417,7 +419,15 @@ for name, each in shares.items():
     print(f"{name:14}", *(f"{value:6.1%} ± {half:.1%}" for value, half in each))
 
 # %% [markdown]
-# READING-4
+# **At 50 labels** the fine-tuned model names three digits of four, the one from scratch two of five. That is what
+# the drawing was worth. It also gains on the probe it began with: to move helps. **At 3,500** it
+# stays where its probe was, and the one from scratch has not got further than with 500: a hundred
+# steps of sixteen are too few for a newborn, however many labels there are.
+#
+# Now cover three of the curves and look at *fine-tuned* and *from scratch* alone, as papers show them. A
+# splendid victory. But from scratch lies far below **raw pixels**: it was a weak opponent. The strong one is
+# the probe on seven bands, which looks at each digit once: level at 50 and at 500 labels, ahead at 3,500. It is
+# the rule of lesson 02 again: *the frozen score is the number to beat.*
 #
 # And the second loss, was it worth its place? The same with and without it, and at three times the rate, so that
 # the model moves further. **Predict** what each becomes as a *drawer*: before it was at the bits of section 1.
@@ -431,7 +441,9 @@ for name, weight in (("both losses", 1.0), ("label's loss only", 0.0)):
     print(f"{name:18} {right:6.1%} ± {half:.1%} named rightly, {cost:.3f} bits a pixel")
 
 # %% [markdown]
-# READING-4b
+# In names this exam shows no difference. In drawing it does: both have forgotten a little, and without the
+# pixels' loss more than twice as much. It keeps the drawer a drawer. That it helps to name as well, as Chen and
+# colleagues found for their models, we could not see here.
 #
 # ## 5. A matrix read aloud
 #
@@ -446,16 +458,17 @@ logits = named(best_one)
 guessed = logits.argmax(1)
 counts = confusion(exam.labels, guessed)
 plots.show(
-    sheets.confusion_matrix(counts, "TITLE-5"),
+    sheets.confusion_matrix(counts, "Nearly half of all errors are twos and eights"),
     alt="Confusion matrix of the fine-tuned classifier on the exam. " + sheets.read_aloud(counts, most=6),
 )  # fmt: skip
 print(sheets.read_aloud(counts, most=6))
 
 # %% [markdown]
-# READING-5
+# Read it aloud, row by row: *of a hundred true twos, 83 were called two, eight were called three, four
+# eight, three five …* And then the other way round: of a hundred threes, *none* was called two. A matrix need not be
+# symmetric. It says what is taken **for what**: fours are taken for nines, nines hardly for fours.
 #
-# To read it aloud is the best way to read it: *"of a hundred true nines, …"*. A matrix answers two
-# different questions for each digit, and they are easily mixed up. Take the 9:
+# It answers two different questions for each digit, and they are easily mixed up. Take the 9:
 #
 # - along its **row**: of all true nines, how many did it find? That is **recall**.
 # - down its **column**: of all that it *called* nine, how many are? That is **precision**.
@@ -523,13 +536,18 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# READING-5b
+# Compare the 2 and the 3. Of the true threes nearly all are found: recall 0.97. But of what is *called* three, one
+# in eight is none: precision 0.87. With the 2 it is the other way round, and the eight twos among the threes
+# are the main reason of both. Accuracy cannot tell you that; the two scores can.
+#
+# And look at the pictures, always. A few of these would have fooled you as well, at 14 × 14 pixels. Others, such as
+# the four that is closed at its top, tell you what the model goes by.
 #
 # ### When accuracy lies
 #
 # Our exam has a hundred of each digit. Real life is not so kind. A machine that reads letters to one
-# small town sees the same first digit nine times of ten. **Predict:** on such a pile, a program that always says *1*: what accuracy has it? And
-# how much does it know?
+# small town sees the same first digit nine times of ten. **Predict:** on such a pile, a program that always
+# says *1*: what accuracy has it? And how much does it know?
 #
 # **Cohen's kappa** (1960) takes off what chance alone would reach. With $p$ the share of agreement and $e$
 # the agreement expected if guesses were dealt out at random, as often as they occur:
@@ -550,7 +568,10 @@ for name, (true, said) in programs.items():
     print(f"{name:24} accuracy {accuracy:.3f}  mean F1 {np.mean(present):.3f}  kappa {kappa(true, said):.3f}")  # fmt: skip
 
 # %% [markdown]
-# READING-5c
+# *Always 1* is right nine times of ten, and kappa says what it knows: **nothing**. Even mean F1 is not taken in. Now
+# compare the first two lines. On the pile the classifier's accuracy has risen by six points, and it has learned
+# nothing in between; most of the pile is easy. Its kappa has moved less than half as far. Say kappa, or F1, with
+# every accuracy, and say what the exam is made of.
 #
 # ## 6. How good are its drawings?
 #
@@ -559,8 +580,8 @@ for name, (true, said) in programs.items():
 # `digit_judge()`: a small CNN that was trained on real digits with their labels, and names more than 99 %
 # of MNIST's test digits.
 #
-# **The classifier score** (the formula of the *Inception score*, Salimans et al. 2016). For a good drawing the judge is sure,
-# so its $p(y|x)$ is narrow. For a good *set* of drawings all kinds occur, so the mean $p(y)$ is wide. One
+# **The classifier score** (the formula of the *Inception score*, Salimans et al. 2016). For a good drawing
+# the judge is sure, so its $p(y|x)$ is narrow. For a good *set* of drawings all kinds occur, so the mean $p(y)$ is wide. One
 # number for both:
 #
 # $$\exp\Big( \tfrac1n \sum_x \mathrm{KL}\big(p(y|x)\,\|\,p(y)\big) \Big), \qquad
@@ -633,7 +654,7 @@ judged = {name: judge.judge(images) for name, images in sets.items()}
 of_reference, _ = judge.judge(reference)
 plots.show(
     sheets.sheet(torch.cat([images[:10] for images in drawings.values()]), "Ten drawings at each temperature, the coolest first"),
-    alt="Rows of ten drawn digits, one row for each temperature, the coolest first. Its digits are thin and alike.",
+    alt="Rows of ten drawn digits, one row for each temperature, the coolest first.",
 )  # fmt: skip
 coolest = list(drawings)[0]
 of_kind = judged[coolest][1].argmax(1).bincount(minlength=10)
@@ -653,8 +674,8 @@ for name, (own, told) in judged.items():
 #
 # **The drawer.** At temperature 1 it is good, if not as good as people: most drawings leave the judge in
 # little doubt, and all ten kinds occur. You might have thought that a cooler one draws cleaner digits. It draws
-# **fewer kinds**, and is read no more surely: at 0.5 two digits do not occur at all, since a little preference
-# at each of 196 pixels multiplies to a great one. Both numbers say so.
+# **fewer kinds**, thin ones, and is read no more surely: at 0.5 two digits do not occur at all, since a little
+# preference at each of 196 pixels multiplies to a great one. Both numbers say so.
 #
 # **The traps.** Ten real digits, over and over, get a *better* score than three hundred different ones:
 # all kinds, no doubt, and nobody asks about variety within a kind. The Fréchet distance does ask, and finds it. But
@@ -690,7 +711,7 @@ for n, value in zip(numbers, apart, strict=True):
 # ### The picture that stays
 
 # %%
-figure, (left, right) = plots.panels(1, 2, width=9.8, height=4.4, title="TITLE-7", width_ratios=(1, 1.15))  # fmt: skip
+figure, (left, right) = plots.panels(1, 2, width=9.8, height=4.4, title="It knows ten kinds of digit, and nobody told it", width_ratios=(1, 1.15))  # fmt: skip
 for (name, each), marker in zip(by_layer.items(), "os^D", strict=True):
     left.plot([value for value, _ in each], marker=marker, label=name)
 left.axhline(raw[0], color=plots.GREY, ls="--", lw=1.3, label="raw pixels")
@@ -705,7 +726,14 @@ plots.show(figure, alt="Left: share named rightly by a probe after each block, t
            f"the fine-tuned model at {tuned:.0%}. Right: its confusion matrix. {sheets.read_aloud(counts)}")  # fmt: skip
 
 # %% [markdown]
-# READING-7
+# **Left**, the answer. That blue lies above orange: training put it there. That blue lies above the dashed line:
+# it is more than the pixels say. **Right**, what it still takes for what.
+#
+# Did it *understand* what it drew? A straight line through its states tells digits apart more surely than one
+# through the picture, and nobody ever asked it to. To know which digit it is helps to guess the next grey, so
+# it was learned. Whether that is understanding, no number of this lesson says; but you can now say
+# exactly what was measured, and against what. In lesson 02 the answer was: *what the training asked for*. Here
+# it asked for very little, and got more.
 #
 # ## Without the cells
 #
