@@ -902,10 +902,10 @@ plots.show(
 # of other pictures, and nothing of other seeds; whoever has a single dot a row will believe in an order
 # that a second seed turns round.
 #
-# One command asks the same of 24 combinations, three seeds each, trained longer: `coursekit ablate prefix`.
-# [What it found](../docs/prefix.md) agrees about frozen and tuned, and about the slow transformer. About the
-# source it does not: there the pooled embedding is made into *eight*, and does as well as sixteen places. So
-# what did it lack here, places or room?
+# One command asks the same of 24 combinations, three seeds each, trained longer: `coursekit ablate
+# prefix`. What it found stands in `docs/prefix.md`. It agrees about frozen and tuned, and about the
+# slow transformer. About the source it does not: there the pooled embedding is made into *eight*, and
+# does as well as sixteen places. So what did it lack here, places or room?
 #
 # ## 9. A red house
 #

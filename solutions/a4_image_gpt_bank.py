@@ -44,7 +44,7 @@ wrong("palette", "distances", (NEAREST, "far.flatten(1, 2)"), message="these are
 wrong("palette", "greys-as-tokens", (NEAREST, "colours[far.argmin(-1)].long().flatten(1)"), message="not its grey")
 wrong("palette", "floats", (NEAREST, NEAREST + ".float()"), message="tokens of an integer type")
 wrong("palette", "over-the-wrong-axis", (NEAREST, "far.argmin(0).flatten(1)"), message="expected")
-wrong("palette", "images-in-place", ("    far = ", "    images.clamp_(1, 254)\n    far = "), message="are left as they were")
+wrong("palette", "images-in-place", ("    return far", "    images.add_(1)\n    return far"), message="are left as they were")
 wrong("palette", "nothing-returned", ("return far", "far"), message="the function does not return its result")
 wrong("palette", "tokens-restored-as-greys", (RESTORED, "tokens.unflatten(1, (-1, width)).to(torch.uint8)"), message="these are the tokens")
 wrong("palette", "height-for-width", (RESTORED, "colours[tokens].unflatten(1, (width, -1))"), message="width is the last axis")

@@ -28,7 +28,8 @@ FIRST = [
     ([0.3333, 0.3333, 0.0000, 0.3333, 0.0000],
      "the k likeliest have equal shares; the softmax of their logits is wanted"),
 ]  # fmt: skip
-DRAWN = 2000  # rows of which each colour's share is measured
+# Rows of which each colour's share is measured: so many that a temperature left out shows in every draw
+DRAWN = 8000
 
 
 @exercise("sampling")
