@@ -372,7 +372,7 @@ wrong("sampling", "all-masked", (SHARES, "(logits / temperature).masked_fill(log
 wrong("sampling", "one-colour-too-few", ("logits < least", "logits <= least"), message="expected")
 wrong("sampling", "one-colour-too-many", (LEAST, "logits.topk(min(k + 1, logits.shape[-1])).values[:, -1:]"), message="one colour too many")
 wrong("sampling", "least-likely", (SHARES, "(logits / temperature).masked_fill(logits > logits.topk(min(k, logits.shape[-1]), largest=False).values[:, -1:], -math.inf).softmax(-1)"), message="not the least likely")
-wrong("sampling", "least-of-the-first-row", (LEAST, "logits.topk(min(k, logits.shape[-1])).values[0, -1]"), message="the k likeliest of each row")
+wrong("sampling", "least-of-the-first-row", (LEAST, "logits.topk(min(k, logits.shape[-1])).values[0, -1]"), message="expected")
 wrong("sampling", "least-of-the-batch", (LEAST, "logits.flatten().topk(min(k, logits.numel())).values[-1]"), message="expected")
 wrong("sampling", "top-k-of-rows", (LEAST, "logits.topk(min(k, len(logits)), dim=0).values[-1:]"), message="expected")
 wrong("sampling", "k-above-V", (LEAST, "logits.topk(k).values[:, -1:]"), message="RuntimeError")
