@@ -4,6 +4,7 @@ import platform
 from importlib import metadata
 
 from coursekit import datasets, sizes
+from coursekit.datasets.digits import SPLITS, load_digits
 from coursekit.errors import CourseError
 from coursekit.grading.exam import walls
 from coursekit.metrics import java
@@ -31,7 +32,7 @@ def examine():
     for name, version in versions.items():
         print(f"  {name:15} {version or _missing(name)}")
     print(sizes.setup())
-    print("data    scenes: drawn by code, always here", *_photos(), sep="\n        ")
+    print("data    scenes: drawn by code, always here", _digits(), *_photos(), sep="\n        ")
     print(f"java    {java.find_java() or 'none: METEOR is left out of scores; all else works'}")
     print(f"walls   {walls.missing() or 'submissions can be walled in for grading'}")
     print(f"build   {sizes.build_folder()}")
@@ -49,6 +50,17 @@ def _missing(name):
     if name in NEEDED:
         return "missing: run `make env`, or `pip install -e .`"
     return "not installed; only needed to open or grade notebooks here"
+
+
+def _digits():
+    """Which of MNIST's digits are here."""
+    root = datasets.data_folder("mnist")
+    if (root / "MNIST").is_dir():
+        try:
+            return f"mnist: {sum(len(load_digits(split, root)) for split in SPLITS):,} digits in {root}"
+        except CourseError as error:
+            return f"mnist: {error}"
+    return "mnist: 5,000 digits, always here; docs/data.md tells how to fetch all 70,000"
 
 
 def _photos():

@@ -420,3 +420,13 @@ SMALL = dict(dim=8, layers=1, heads=2)
 def test_what_cannot_be(tokens, call, words):
     with pytest.raises(CourseError, match=words):
         call(ImageGPT(V, SIDE, **SMALL), tokens)
+
+
+def test_drawing_drops_nothing_and_leaves_the_mode_as_it_was(tokens):
+    model = ImageGPT(V, SIDE, dim=16, layers=2, heads=2, dropout=0.5)
+    wanted = draw(model.eval(), tokens[:, :20], temperature=0)
+    assert torch.equal(draw(model.train(), tokens[:, :20], temperature=0), wanted)
+    assert model.training and not draw(model.eval(), 1).requires_grad and not model.training
+    with pytest.raises(CourseError):
+        draw(model.train(), tokens + V)
+    assert model.training

@@ -90,7 +90,40 @@ def test_a_classifier_reads_the_features_of_the_probe(drawers, kind):
     found = classify.Classifier(drawers[kind].copy()).eval()
     tokens = found.drawer.tokens(digits(count=4).images)
     features = pixels.features_of(drawers[kind], digits(count=4).images, layer=2)
-    torch.testing.assert_close(found(tokens), found.head(features))
+    torch.testing.assert_close(found(tokens), found.head(features), atol=1e-5, rtol=1e-4)
+    found.begin(digits(count=40))
+    torch.testing.assert_close(
+        found(tokens), found.head((features - found.mean) / found.deviation), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_the_first_head_is_the_probe(drawers):
+    known, exam = digits(count=200), digits("test", 100)
+    found = classify.Classifier(drawers["ar"].copy())
+    found.begin(known)
+    wanted = pixels.probe(drawers["ar"], known, exam, layer=2).guessed[0]
+    assert torch.equal(found.guess(exam.images), wanted)
+
+
+@pytest.mark.parametrize("kept", [(3, 5), (0, 2, 4, 6, 8), (7,)], ids=str)
+def test_a_head_begun_with_few_classes_keeps_to_them(drawers, kept):
+    known = digits(count=200)
+    few = known[torch.isin(known.labels, torch.tensor(kept))]
+    found = classify.Classifier(drawers["ar"].copy())
+    found.begin(few)
+    assert torch.isfinite(found.probabilities(few.images)).all()
+    if len(kept) > 1:
+        wanted = pixels.probe(drawers["ar"], few, few, layer=2).guessed[0]
+        assert set(wanted.tolist()) == set(kept) and torch.equal(found.guess(few.images), wanted)
+
+
+def test_a_random_head_is_the_same_for_the_same_seed(drawers):
+    fresh = drawers["ar"].untrained(0)
+    tuning = replace(TUNING, begin="random")
+    one, other = (finetuned(fresh, tuning=each) for each in (tuning, tuning))
+    images = digits("test", 20).images
+    assert torch.equal(one.guess(images), other.guess(images))
+    assert not torch.equal(one.probabilities(images), finetuned(fresh).probabilities(images))
 
 
 def test_fine_tuning_leaves_the_drawer_alone(drawers, tuned):

@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_drawers import HERE, TINY, digits
 
 from coursekit import pixels
 from coursekit.cli import main
+from coursekit.datasets.augment import load_saved
+from coursekit.datasets.digits import load_digits
 
 
 def run(capsys, *arguments):
@@ -190,3 +193,27 @@ def test_options_that_exclude_each_other(folder, capsys):
     with pytest.raises(SystemExit):
         run(capsys, "complete", "a.png", "--keep", "left", "--mask", "b.png")
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_augmented_digits_are_saved_and_learned_from(folder, capsys):
+    TINY.save(folder / "mine.yaml")
+    more = folder / "more.npz"
+    how = ("--rotate", 10, "--flip", "--invert", "--times", 2, "--count", 30, "--seed", 1)
+    code, said, _ = run(capsys, "data", "augment", *how, "--out", more)
+    assert code == 0 and "60 digits" in said and "flip" in said
+    found = load_saved(more)
+    assert len(found) == 60 and torch.equal(
+        found.labels[:30], load_digits("train", count=30).labels
+    )
+    command = ("train", "image-gpt", "--size", "smoke", "--config", folder / "mine.yaml")
+    told = [
+        last(run(capsys, *command, "--steps", 4, *own, "--json")[1])["scores"]
+        for own in (("--digits", more), ())
+    ]
+    assert told[0] != told[1]
+    code, _, said = run(capsys, *command, "--digits", folder / "all.png")
+    assert code == 2 and "all.png does not hold digits" in said
+    code, _, said = run(capsys, "data", "augment", "--out", folder / "more.zip")
+    assert code == 2 and "ends in .npz" in said
+    code, _, said = run(capsys, "train", "show-and-tell", "--digits", more)
+    assert code == 2 and "option of image-gpt" in said

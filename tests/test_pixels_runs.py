@@ -154,6 +154,8 @@ def test_untrained_and_copied(run):
     fresh = drawer.untrained(1)
     assert not same(fresh, drawer) and fresh.palette is drawer.palette
     assert same(drawer.untrained(1), fresh) and not same(drawer.untrained(2), fresh)
+    wide = pixels.Drawer(drawer.model, drawer.palette, drawer.config.changed(spread=0.5))
+    assert 0.4 < wide.untrained(1).model.tokens.weight.std() < 0.6
     copied = drawer.copy()
     assert same(copied, drawer) and copied.fingerprint() == drawer.fingerprint()
     with torch.no_grad():

@@ -7,6 +7,7 @@ from coursekit.cli.base import command, json_option, peak_memory, size_option
 from coursekit.errors import CourseError, check_place
 
 MODEL = "image-gpt"
+SCRATCH_RATE = 1e-3  # where nothing is learned yet, nothing can be spoiled
 # Options of `train` that image-gpt alone reads
 FIELDS = {
     "objective": dict(
@@ -17,6 +18,7 @@ FIELDS = {
     ),
     "steps": dict(type=int, help="of image-gpt: batches to train on, instead of the configuration's"),
     "save-every": dict(type=int, metavar="STEPS", help="of image-gpt: batches between checkpoints"),
+    "digits": dict(metavar="FILE.npz", help="of image-gpt: learn from these, which `coursekit data augment` wrote"),
 }  # fmt: skip
 
 
@@ -64,7 +66,11 @@ def _finetune(commands):
     parser.add_argument("--save-every", type=int, metavar="STEPS", help="between looks at dev")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--generative", type=float, help="weight of the generative loss (1)")
-    parser.add_argument("--scratch", action="store_true", help="begin from random weights")
+    parser.add_argument(
+        "--scratch",
+        action="store_true",
+        help="begin from random weights, with a random head and a larger learning rate",
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--out", metavar="DIR", help="keeps the run; continues what is there")
     json_option(parser)
@@ -94,12 +100,12 @@ def run_train(options):
     from coursekit import pixels, sizes
 
     given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in FIELDS}
-    here = sizes.setup(options.size)
+    here, saved = sizes.setup(options.size), given.pop("digits")
     config = pixels.usual(given.pop("config"), here.size).changed(seed=options.seed, **given)
     exam = pixels.load_digits("test", options.root, config.dev_digits if config.digits else None)
     print(here, flush=True)
     start = time.perf_counter()
-    drawer = pixels.run(config, options.root, here.size, options.out)
+    drawer = pixels.run(config, options.root, here.size, options.out, saved=saved)
     seconds = time.perf_counter() - start
     _tell(options, pixels.score(drawer, exam), seconds, config)
 
@@ -148,7 +154,10 @@ def run_finetune(options):
     here = sizes.setup(options.size)
     tuning = pixels.FineTuning.load(options.config) if options.config else pixels.FineTuning()
     names = ("steps", "save_every", "learning_rate", "generative", "seed")
-    tuning = tuning.changed(**{name: getattr(options, name) for name in names})
+    given = {name: getattr(options, name) for name in names}
+    if options.scratch:
+        given |= dict(begin="random", learning_rate=options.learning_rate or SCRATCH_RATE)
+    tuning = tuning.changed(**given)
     drawer = _drawer(options.checkpoint)
     sets = [
         pixels.load_digits(split, options.root, count)

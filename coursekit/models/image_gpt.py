@@ -1,6 +1,7 @@
 """Image GPT (Chen et al. 2020): the transformer of `gpt.py` over the pixels of a picture, one after another."""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -184,21 +185,32 @@ def draw(model, given, temperature=1.0, top_k=None, top_p=None, generator=None, 
     """Pictures, tokens (B, pixels), drawn pixel by pixel after `given`: tokens (B, S), or a number B for none.
 
     The given pixels stay as they are. temperature, top_k and top_p mean what they do in `decoding.sample`, and a
-    temperature of 0 takes the likeliest colour. progress is what goes round the loop over places, such as tqdm.
+    temperature of 0 takes the likeliest colour. progress is what goes round the loop over places, such as tqdm. Works
+    in eval mode.
     Raises CourseError if temperature < 0, top_k < 1, top_p is outside (0, 1], or `given` holds other numbers than
     colours.
     """
     _check_drawing(temperature, top_k, top_p)
-    device = model.head.weight.device
+    device, training = model.head.weight.device, model.training
     if isinstance(given, int):
-        given = torch.zeros(given, 0, dtype=torch.long, device=device)
+        given = torch.zeros(given, 0, dtype=torch.long)
     _check_colours(model, given)
+    model.eval()
+    try:
+        pick = partial(_pick, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)  # fmt: skip
+        return _drawn(model, given.to(device), pick, progress)
+    finally:
+        model.train(training)
+
+
+def _drawn(model, given, pick, progress):
+    """tokens (B, S) → tokens (B, pixels); pick makes colours (B,) of logits (B, V)."""
     state, (B, S) = model.start(given), given.shape
     found = F.pad(given, (0, model.pixels - S))  # (B, pixels)
-    tokens = torch.full((B,), model.start_id, device=device)
+    tokens = torch.full((B,), model.start_id, device=given.device)
     for place in progress(range(S, model.pixels)):
         logits, state = model.step(tokens, state)
-        tokens = _pick(logits.float(), temperature, top_k, top_p, generator)
+        tokens = pick(logits.float())
         found[:, place] = tokens
     return found
 

@@ -23,6 +23,8 @@ from coursekit.training import train
 CLASSES = 10
 KIND, FILE = "image-gpt-classifier", "classifier.pt"
 PENALTY = 1.0  # scikit-learn's C: the larger, the more freely a probe fits
+BEGUN_WITH = 5000  # digits that the first head of a classifier is fitted to, at most
+UNHEARD_OF = -5.0  # that head's bias for a class without a label: unlikely, not impossible
 
 
 @torch.no_grad()
@@ -96,18 +98,39 @@ def probe(drawer, train_digits, test_digits, layer=None, penalty=PENALTY):
 
 def _guessed(known, exam, labels, penalty):
     """Labels (n,) for `exam` (n, E) by logistic regression on `known`."""
-    mean, spread = known.mean(0), known.std(0, correction=0).clamp_min(1e-6)
+    mean, spread = _scale(known)
+    regression = _fitted((known - mean) / spread, labels, penalty)
+    return torch.from_numpy(regression.predict(((exam - mean) / spread).numpy()))
+
+
+def _scale(known):
+    """Mean and standard deviation (E,) of features (n, E); 1 for a feature that never changes."""
+    spread = known.std(0, correction=0)
+    return known.mean(0), torch.where(spread > 1e-6, spread, 1.0)
+
+
+def _rows(regression):
+    """Weights (classes, E) and biases (classes,) of a fitted regression, one row for each of its classes."""
+    rows = torch.from_numpy(regression.coef_), torch.from_numpy(regression.intercept_)
+    if len(rows[1]) > 1:
+        return rows
+    # Of two classes scikit-learn keeps the difference alone
+    return [torch.cat([-each, each]) / 2 for each in rows]
+
+
+def _fitted(known, labels, penalty=PENALTY):
+    """scikit-learn's logistic regression of labels (n,) on standardised features (n, E)."""
     regression = LogisticRegression(C=penalty, max_iter=1000)
     with warnings.catch_warnings():
         # After so many steps the last ones change no guess
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(((known - mean) / spread).numpy(), labels.numpy())
-    return torch.from_numpy(regression.predict(((exam - mean) / spread).numpy()))
+        return regression.fit(known.numpy(), labels.numpy())
 
 
 class Classifier(nn.Module):
     """An Image GPT with a linear layer over its features after the last norm, their mean over places (Chen et al. 2020).
 
+    As in a probe, features are standardised first: by `mean` and `deviation`, (E,), which `begin` measures once.
     drawer: the Drawer whose model it is, which learns on; tuning: the FineTuning it was trained with; curves: {"step",
     "train", "dev", "seconds"}, the joint loss in nats and the share of dev that is named wrongly.
     """
@@ -115,8 +138,28 @@ class Classifier(nn.Module):
     def __init__(self, drawer, tuning=None, classes=CLASSES):
         super().__init__()
         self.model, self.head = drawer.model, nn.Linear(drawer.model.dim, classes)
-        self.head.to(drawer.device)
+        self.register_buffer("mean", torch.zeros(drawer.model.dim))
+        self.register_buffer("deviation", torch.ones(drawer.model.dim))
         self.drawer, self.tuning, self.curves = drawer, tuning, {}
+        self.to(drawer.device)
+
+    @torch.no_grad()
+    def begin(self, digits, probe=True):
+        """Measures the scale of the features on some Digits, and makes the linear probe of them the head.
+
+        Without `probe`, or where the labels are of one class, the head stays random.
+        """
+        digits = digits[:BEGUN_WITH]
+        known = features_of(self.drawer, digits.images, self.model.layers)  # (n, E)
+        mean, deviation = _scale(known)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+        if probe and len(digits.labels.unique()) > 1:
+            found = _fitted((known - mean) / deviation, digits.labels)
+            self.head.weight.zero_()
+            self.head.bias.fill_(UNHEARD_OF)
+            for place, rows in zip((self.head.weight, self.head.bias), _rows(found), strict=True):
+                place[found.classes_] = rows.to(place)
 
     def hidden(self, tokens):
         """tokens (B, T) → (B, T, E) after the last norm, reading as the model has learned to."""
@@ -127,12 +170,16 @@ class Classifier(nn.Module):
 
     def forward(self, tokens):
         """tokens (B, T) → logits (B, classes)."""
-        return self.head(self.hidden(tokens).mean(1))
+        return self._named(self.hidden(tokens))
+
+    def _named(self, hidden):
+        """hidden (B, T, E) → logits (B, classes)."""
+        return self.head((hidden.mean(1) - self.mean) / self.deviation)
 
     def loss(self, tokens, labels, generative=1.0):
         """`generative` · L_gen + L_clf, in nats a pixel and nats a picture (Chen et al. 2020, section 2.3)."""
         hidden = self.hidden(tokens)
-        names = F.cross_entropy(self.head(hidden.mean(1)), labels)
+        names = F.cross_entropy(self._named(hidden), labels)
         if not generative:
             return names
         if self.drawer.config.objective == "bert":
@@ -158,6 +205,7 @@ class Classifier(nn.Module):
             "model": KIND,
             "drawer": self.drawer.to_dict(),
             "head": self.head.state_dict(),
+            "scale": [self.mean, self.deviation],
             "tuning": self.tuning and self.tuning.as_dict(),
             "curves": self.curves,
         }
@@ -182,7 +230,9 @@ def load_classifier(path):
         drawer, head = drawer_of(saved["drawer"], path), saved["head"]
         found = Classifier(drawer, tuning, len(head["bias"]))
         found.head.load_state_dict(head)
-    except (RuntimeError, TypeError, KeyError, AttributeError, CourseError) as error:
+        for place, kept in zip((found.mean, found.deviation), saved["scale"], strict=True):
+            place.copy_(kept)
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, CourseError) as error:
         raise CourseError(
             f"{path} does not fit this version of the course: train again."
         ) from error
@@ -216,14 +266,15 @@ def finetune(drawer, train_digits, dev_digits, here, out=None, tuning=None, quie
     """Trains a drawer's model to name digits, with loss = generative + classification, and returns the Classifier.
 
     train_digits: as many as have labels; dev_digits: by which the best weights are chosen, with the fewest wrong names.
-    The drawer given stays as it is. `drawer.untrained()` in its place is training from scratch. With a folder `out` the run
-    continues where it was interrupted, and leaves classifier.pt.
+    The drawer given stays as it is. `drawer.untrained()` in its place, with `begin` "random", is training from scratch.
+    With a folder `out` the run continues where it was interrupted, and leaves classifier.pt.
     Raises CourseError if `out` holds a run of another model, of other digits or with other settings.
     """
     tuning = tuning or FineTuning()
     claim(out, repr((drawer.config, tuning, drawer.fingerprint(), told_of(train_digits), told_of(dev_digits))))  # fmt: skip
     torch.manual_seed(tuning.seed)
     classifier = Classifier(drawer.copy().to(here.device), tuning)
+    classifier.begin(train_digits, tuning.begin == "probe")
     lesson = _Lesson(classifier, train_digits, dev_digits, here.device)
     history = train(
         classifier, lesson.loss, lesson.batches, tuning.train, lesson.wrong, lesson.tell, out,

@@ -16,7 +16,12 @@ FOLDER = Path(__file__).resolve().parents[1] / "configs"
 NAMES = ("smoke", "laptop", "laptop-28", "small", "medium", "large")
 # By what `sizes` finds
 USUAL = {"smoke": "smoke", "cpu": "laptop", "gpu": "medium"}
-CHOICES = {"objective": ("ar", "bert"), "decay": DECAYS, "palette": ("exact", "kmeans")}
+CHOICES = {
+    "objective": ("ar", "bert"),
+    "decay": DECAYS,
+    "palette": ("exact", "kmeans"),
+    "begin": ("probe", "random"),
+}
 # Least and most of each number
 LIMITS = {
     "side": (1, 28),
@@ -196,13 +201,18 @@ class Config(Training):
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning(Training):
-    """How a trained Image GPT learns to name digits: the loss is `generative` times its own plus that of the names."""
+    """How a trained Image GPT learns to name digits: the loss is `generative` times its own plus that of the names.
 
+    Its new head begins as the linear "probe" of the features: a "random" one, which training from scratch begins with,
+    first sends random gradients through a model that knows something (Kumar et al. 2022).
+    """
+
+    begin: str = "probe"
     generative: float = 1.0
     steps: int = 500
     save_every: int = 100
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
 
 
 def _read(path):

@@ -9,6 +9,7 @@ import torch
 
 from coursekit import sizes
 from coursekit.checkpoints import claim, load_checkpoint
+from coursekit.datasets.augment import load_saved
 from coursekit.datasets.digits import load_digits
 from coursekit.errors import CourseError, writing
 from coursekit.metrics.images import bits, bits_per_pixel
@@ -71,7 +72,9 @@ class Drawer:
     def untrained(self, seed=0):
         """A drawer of the same build and palette whose weights are random: what training from scratch begins with."""
         torch.manual_seed(seed)
-        return Drawer(ImageGPT(**self.model.settings).to(self.device), self.palette, self.config)
+        model = ImageGPT(**self.model.settings).to(self.device)
+        spread(model, self.config.spread)
+        return Drawer(model, self.palette, self.config)
 
     def to_dict(self):
         """All of it as plain values and tensors."""
@@ -158,19 +161,18 @@ def usual(config, size):
     return Config.load(config or USUAL[size])
 
 
-def run(config=None, root=None, size=None, out=None, quiet=False, **changes):
+def run(config=None, root=None, size=None, out=None, quiet=False, saved=None, **changes):
     """`train_image_gpt` on the digits at `root`, or on those that come with the course; returns the Drawer.
 
-    config: a Config, or what `usual` takes. `changes` replace fields of it.
+    config: a Config, or what `usual` takes. `changes` replace fields of it. saved: the path of digits to learn from
+    that `save_digits` wrote; dev stays that of `root`.
     """
     here = sizes.setup(size)
     config = config if isinstance(config, Config) else usual(config, here.size)
     config = config.changed(**changes)
-    sets = [
-        load_digits(split, root, count)
-        for split, count in (("train", config.digits), ("dev", config.dev_digits))
-    ]
-    return train_image_gpt(config, *sets, here, out, quiet)
+    learned = load_saved(saved)[: config.digits] if saved else load_digits("train", root, config.digits)  # fmt: skip
+    dev = load_digits("dev", root, config.dev_digits)
+    return train_image_gpt(config, learned, dev, here, out, quiet)
 
 
 @torch.no_grad()
