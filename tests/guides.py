@@ -41,7 +41,7 @@ class How:
 
     def lacking(self, line):
         """Why the line cannot be tested on this machine, "" if it can."""
-        if line.startswith("git archive") and not shutil.which("git"):
+        if line.startswith("coursekit export-students") and not shutil.which("git"):
             return "there is no git here"
         return f"no walls here: {walls.missing()}" if self.walls and walls.missing() else ""
 

@@ -94,8 +94,9 @@ HOW = {
     ". .venv/bin/activate": How(RUN),
     "coursekit doctor": How(RUN, r"\nwalls +\w"),
     f"coursekit release {A1} --check": How(RUN, "released: ", f"assignments/{A1}/{A1}.ipynb"),
-    "git archive --format=zip --prefix=coursekit/ --output=students.zip HEAD . "
-    "':(exclude)solutions' ':(exclude)tests'": How(RUN, "", "students.zip", before=commit),
+    "coursekit export-students students": How(
+        RUN, "none is in it", "students/README.md", before=commit
+    ),
     GRADE: How(
         RUN, rf"{GRACE} +not a notebook; (.*\n)+{ADA} +graded 0/", before=download, walls=True
     ),
@@ -142,9 +143,10 @@ def table(path):
 
 
 def test_students_get_no_answers_and_all_else(guide):
-    names = zipfile.ZipFile(after(guide, "git archive") / "students.zip").namelist()
-    assert {f"coursekit/assignments/{A1}/{A1}.ipynb", "coursekit/Makefile"} <= set(names)
-    assert [name for name in names if re.match(r"coursekit/(solutions|tests)/", name)] == []
+    students = after(guide, "coursekit export-students students") / "students"
+    assert (students / f"assignments/{A1}/{A1}.ipynb").is_file()
+    assert (students / "Makefile").is_file()
+    assert not (students / "solutions").exists() and not (students / "tests").exists()
 
 
 def test_who_is_who_is_kept(guide):

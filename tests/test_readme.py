@@ -68,8 +68,9 @@ HOW = {
     'make course SIZE=smoke LESSONS="00 03"': How(DRY, '--size smoke --lessons "00 03"'),
     "coursekit doctor": How(RUN, "torch "),
     f"coursekit release {A1}": How(RUN, "released: ", f"assignments/{A1}/{A1}.ipynb"),
-    "git archive --format=zip --prefix=coursekit/ --output=students.zip HEAD . "
-    "':(exclude)solutions' ':(exclude)tests'": How(RUN, "", "students.zip", before=commit),
+    "coursekit export-students students": How(
+        RUN, "none is in it", "students/README.md", before=commit
+    ),
     f"coursekit grade {A1} --submitted submitted": How(
         RUN, r"ada +graded 0/", f".build/class/feedback/ada/{A1}/{A1}.html", "", hand_in, True
     ),
@@ -155,10 +156,10 @@ def test_every_way_of_testing_is_still_used():
 
 
 def test_students_get_no_answers(guide):
-    guide.works(next(line for line in HOW if line.startswith("git archive")))
-    names = zipfile.ZipFile(guide.course / "students.zip").namelist()
-    assert f"coursekit/assignments/{A1}/{A1}.ipynb" in names
-    assert [name for name in names if "solutions/" in name] == []
+    guide.works("coursekit export-students students")
+    students = guide.course / "students"
+    assert (students / f"assignments/{A1}/{A1}.ipynb").is_file()
+    assert not (students / "solutions").exists() and not (students / "tests").exists()
 
 
 def test_a_missing_submission_has_a_row_and_no_mark(guide):

@@ -1,4 +1,4 @@
-"""The instructor's commands: release, grade, export; and the page of `report` about a class."""
+"""The instructor's commands: release, export-students, grade, export; and the page of `report` about a class."""
 
 from coursekit.cli.base import command
 
@@ -11,6 +11,12 @@ def _release(commands):
     parser.add_argument(
         "--check", action="store_true", help="first run the solution against its own tests"
     )
+
+
+def _export_students(commands):
+    about = "write the course without answers and hidden tests, proven by a search for each of them"
+    parser = command(commands, "export-students", run_export_students, about)
+    parser.add_argument("target", metavar="DIR", help="a folder that is not there yet, or empty")
 
 
 def _grade(commands):
@@ -62,6 +68,16 @@ def run_release(options):
     print(f"released: {release(options.assignment, check_solution=options.check)}")
 
 
+def run_export_students(options):
+    from coursekit.grading.students import export_students
+
+    print("building and searching …", flush=True)
+    count = export_students(options.target)
+    print(
+        f"written: {options.target}; {count} answers and hidden tests were searched for, none is in it"
+    )
+
+
 def run_grade(options):
     # The first line at once: what grading needs takes a second to load
     print(f"grading {options.assignment} …", flush=True)
@@ -92,4 +108,4 @@ def run_report(options):
     print(f"written: {options.out}")
 
 
-COMMANDS = (_release, _grade, _export)
+COMMANDS = (_release, _export_students, _grade, _export)

@@ -7,6 +7,7 @@ from coursekit.cli.base import command, json_option, peak_memory, size_option
 from coursekit.errors import CourseError, check_place
 
 MODEL = "image-gpt"
+FEW = 500  # dev digits where labels are counted: who has few would not have thousands to choose by
 SCRATCH_RATE = 1e-3  # where nothing is learned yet, nothing can be spoiled
 # Options of `train` that image-gpt alone reads
 FIELDS = {
@@ -161,7 +162,11 @@ def run_finetune(options):
     drawer = _drawer(options.checkpoint)
     sets = [
         pixels.load_digits(split, options.root, count)
-        for split, count in (("train", options.labels), ("dev", None), ("test", None))
+        for split, count in (
+            ("train", options.labels),
+            ("dev", options.labels and FEW),
+            ("test", None),
+        )
     ]
     print(here, flush=True)
     start = time.perf_counter()

@@ -35,13 +35,14 @@ def features_of(drawer, images, layer=None, batch=LOOKED_AT):
     looks in both directions, as it has learned to. Raises CourseError for another layer.
     """
     model, both = drawer.model.eval(), drawer.config.objective == "bert"
-    parts = [
-        model.features(part.to(drawer.device), layer, both=both)
-        for part in drawer.tokens(images).split(batch)
-    ]
-    if layer is not None:
-        return torch.cat(parts).float().cpu()
-    return [torch.cat(each).float().cpu() for each in zip(*parts, strict=True)]
+    # One table for all: small results kept between large ones that are freed would tear the memory to pieces
+    found = torch.empty(model.layers + 1 if layer is None else 1, len(images), model.dim)
+    for start in range(0, len(images), batch):
+        tokens = drawer.tokens(images[start : start + batch]).to(drawer.device)
+        each = model.features(tokens, layer, both=both)
+        for place, part in zip(found, each if layer is None else [each], strict=True):
+            place[start : start + batch] = part
+    return list(found) if layer is None else found[0]
 
 
 @dataclass(frozen=True, eq=False)
