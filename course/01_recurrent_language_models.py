@@ -14,7 +14,7 @@
 # - measure **how far back a gradient reaches**, and what a short reach does to a sentence;
 # - keep the loss affordable when the vocabulary is huge.
 #
-# Two hours with the exercises; the code alone takes a minute or two on a laptop.
+# Two hours with the exercises.
 
 # %%
 from coursekit import sizes

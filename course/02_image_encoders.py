@@ -16,7 +16,7 @@
 # - test what a vector knows, by its neighbours and by linear probes;
 # - choose between *frozen*, *fine-tuned* and *from scratch*, and freeze without the classic accident.
 #
-# Two hours with the exercises; the code alone takes a minute or two on a laptop.
+# Two hours with the exercises.
 
 # %%
 from coursekit import sizes

@@ -13,7 +13,7 @@
 # - prove in seconds that a captioner can learn, before you spend minutes on training it;
 # - train one, score it, and say **which kind of mistake** it makes and why.
 #
-# Two hours with the exercises; the code alone takes a minute or two on a laptop.
+# Two hours with the exercises.
 
 # %%
 from coursekit import sizes

@@ -17,7 +17,7 @@
 # - build BLEU from nothing, fool it, and name a blind spot of each score in use;
 # - measure how far a score agrees with a judge, and how sure a score is at all.
 #
-# Two to three hours with the exercises; the code alone takes a few minutes on a laptop.
+# Two to three hours with the exercises.
 
 # %%
 from coursekit import sizes

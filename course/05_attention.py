@@ -17,7 +17,7 @@
 # - train attention that looks at one place only, although a choice has no gradient;
 # - give a captioner several embeddings of one picture: places, layers, parts, objects.
 #
-# Two hours and a half with the exercises; the code alone takes a few minutes on a laptop.
+# Two hours and a half with the exercises.
 
 # %%
 from coursekit import sizes

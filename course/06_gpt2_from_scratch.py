@@ -16,7 +16,7 @@
 # - **prove with one picture that a model cannot see the future**, and catch one that can;
 # - give it a cache, and say what that saves and what it costs.
 #
-# Two hours and a half with the exercises; the code alone takes a few minutes on a laptop.
+# Two hours and a half with the exercises.
 
 # %%
 from coursekit import sizes
@@ -1013,6 +1013,7 @@ import inspect
 from coursekit.models.gpt import GPT, CausalSelfAttention, from_hugging_face
 
 print(inspect.getsource(CausalSelfAttention.forward))
+print(inspect.getsource(CausalSelfAttention._ask))
 
 
 def packaged(ours):

@@ -18,7 +18,7 @@
 # - freeze a language model, tune it, or tune it through LoRA, and count what learns;
 # - compare such choices by short trainings, with intervals, and say what they do not show.
 #
-# Two hours and a half with the exercises; the code alone takes about five minutes on a laptop.
+# Two hours and a half with the exercises.
 
 # %%
 from coursekit import sizes

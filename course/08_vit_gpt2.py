@@ -20,7 +20,7 @@
 #   learning rate, learning by heart, augmentation that lies, batches cut into parts;
 # - compare two ways of looking at the same price.
 #
-# Two hours and a half with the exercises; the code alone takes about five minutes on a laptop.
+# Two hours and a half with the exercises.
 
 # %%
 from coursekit import sizes

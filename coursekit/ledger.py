@@ -32,11 +32,11 @@ def run_course(size, lessons=None, *, root=None):
     """
     root = Path(root) if root else notebooks.course_root()
     notebooks.build(root=root)
-    chosen = _chosen(root, lessons)
-    table = Table([text.stem for text in chosen])
+    texts = chosen(root, lessons)
+    table = Table([text.stem for text in texts])
     ledger = Ledger(root / ".build" / "course" / "ledger.json")
     try:
-        rows = [_one(text, size, root, ledger, table) for text in chosen]
+        rows = [_one(text, size, root, ledger, table) for text in texts]
     except KeyboardInterrupt:
         print("\nStopped. What had finished is kept; the same command goes on from here.")
         return 130
@@ -44,7 +44,8 @@ def run_course(size, lessons=None, *, root=None):
     return 0 if all(row.ok for row in rows) else 1
 
 
-def _chosen(root, lessons):
+def chosen(root, lessons):
+    """The text masters of lessons and assignments whose names begin as `lessons` says; all for None."""
     texts = notebooks.lesson_texts(root) + notebooks.assignment_texts(root)
     wanted = lessons.split() if isinstance(lessons, str) else list(lessons or [])
     for name in wanted:

@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from coursekit import doors
 from coursekit.errors import CourseError, writing
 
 KERNEL = {
@@ -122,7 +123,9 @@ def notebook_json(text):
         read = jupytext.reads(text.read_text(encoding="utf-8"), fmt="py:percent")
     except (ValueError, SyntaxError) as error:
         raise CourseError(f"{text} is not py:percent ({error}): mend the text.") from error
+    inside = text.parent.name == "solutions"
     cells = [_plain(cell) for cell in read.cells]
+    cells = doors.with_doors(cells, text.parents[1], text.stem, inside) if cells else cells
     _identify(cells, text)
     return dump(dict(cells=cells, metadata=KERNEL, nbformat=4, nbformat_minor=5))
 

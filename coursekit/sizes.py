@@ -3,12 +3,13 @@
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from coursekit.errors import CourseError
+from coursekit.places import build_folder
 
+__all__ = ["SIZES", "Setup", "build_folder", "report", "setup"]
 SIZES = ("smoke", "cpu", "gpu")
 # Memory of a card, in bytes, from which the gpu settings fit: a T4 shows 14.6 GiB.
 GPU_MEMORY = 8 * 2**30
@@ -82,15 +83,6 @@ def _dtype(device):
 
 def _name(dtype):
     return "float32" if dtype is None else str(dtype).removeprefix("torch.")
-
-
-def build_folder(*parts):
-    """The folder of trained and downloaded things: $COURSEKIT_HOME, else `.build` beside the course."""
-    home = os.environ.get("COURSEKIT_HOME")
-    repository = Path(__file__).resolve().parents[1]
-    inside = (repository / "course").is_dir()
-    base = Path(home) if home else (repository if inside else Path.cwd()) / ".build"
-    return base.joinpath(*parts)
 
 
 def report(**scores):

@@ -107,6 +107,11 @@ ENCODE = [
     (lambda i, c: far(i, c).argmin(-1).flatten(1).float(), "argmin gives int64"),
     (lambda i, c: encode_by_table(i, torch.tensor(check.COLOURS)), "those that are given"),
     (lambda i, c: None, "does not return"),
+    (lambda i, c: (i[..., None].int() - c.int()).argmin(-1).flatten(1), "without abs"),
+    (lambda i, c: far(i, c).min(-1).values.flatten(1), "these are the distances"),
+    (lambda i, c: (i.int() * len(c) // 256).flatten(1), "equal steps"),
+    (lambda i, c: far(i.to(torch.int8), c.to(torch.int8)).argmin(-1).flatten(1), "int8 ends at 127"),
+    (lambda i, c: far(i, c).argmin(0).flatten(1), "argmin over the colours"),
 ]  # fmt: skip
 
 
@@ -145,7 +150,30 @@ def the_error(errors, count):
     return float(least[-1])
 
 
+def runs_by(red=0, back=True, on=True, ends=False):
+    """The solution that minimises over j, walks the wrong way, forgets the round before, or returns ends."""
+
+    def answer(errors, count):
+        least, begins = errors[0], []
+        for _ in range(count - 1):
+            found, begin = ((least if on else errors[0])[:, None] + errors).min(red)
+            least = found
+            begins.append(begin)
+        starts, j = [], len(errors) - 1
+        for begin in begins[::-1] if back else begins:
+            j = int(begin[j])
+            starts.append(j)
+        starts = [0, *reversed(starts)]
+        return [*starts[1:], len(errors) - 1] if ends else starts
+
+    return answer
+
+
 RUNS = [
+    (runs_by(red=1), "the same place"),
+    (runs_by(back=False), "walk back"),
+    (runs_by(on=False), "the round before"),
+    (runs_by(ends=True), "these are the ends"),
     (runs(extra=1), "one round less"),
     (lambda e, k: runs(extra=-1)(e, k) if k > 1 else [0], "one round more"),
     (runs(first=False), "the first run begins at 0"),
@@ -187,6 +215,11 @@ BITS = [
     (by_colour, "all colours weigh alike"),
     (lambda n, c: weighed((c.bincount(n)[c] / n).log2(), n), "0 · log 0"),
     (lambda n, c: shares(n, c)[0], "the mean over all pixels"),
+    (lambda n, c: (n / c.bincount(n)[c] * (c.bincount(n)[c] / n).log2()).nansum(), "the colours' parts are added up"),
+    (lambda n, c: weighed((c.bincount()[c] / n).log2()[n > 0], n[n > 0]), "counts greys"),
+    (lambda n, c: weighed(c.bincount()[c].double().log2(), n), "not equally common"),
+    (lambda n, c: (shares(n, c)[0] * n[n > 0]).sum() / len(n), "the number of greys"),
+    (lambda n, c: weighed(n / c.bincount(n)[c], n), "the mean of the probabilities"),
 ]  # fmt: skip
 
 
@@ -222,7 +255,33 @@ def written_into(tokens, side, outside):
     return left, up
 
 
+def one_tensor(tokens, side, outside):
+    grid = tokens.view(-1, side, side)
+    left = up = torch.full_like(grid, outside)
+    left[:, :, 1:] = grid[:, :, :-1]
+    up[:, 1:] = grid[:, :-1]
+    return left.flatten(1), up.flatten(1)
+
+
+def itself(grid, left):
+    found = grid.clone()
+    if left:
+        found[:, :, 1:] = grid[:, :, :-1]
+    else:
+        found[:, 1:] = grid[:, :-1]
+    return found
+
+
+def of_another(grid, outside):
+    return torch.cat([torch.full_like(grid[:1], outside), grid[:-1]])
+
+
 NEIGHBOURS = [
+    (one_tensor, "one tensor with two names"),
+    (with_(left=lambda g, o: itself(g, True)), "the token itself"),
+    (with_(up=lambda g, o: itself(g, False)), "the token itself"),
+    (with_(left=of_another), "along the batch"),
+    (lambda t, s, o: torch.stack(neighbours_by_padding(t, s, o), -1), "return left, up"),
     (lambda t, s, o: (F.pad(t, (1, 0), value=o)[:, :-1], neighbours_by_padding(t, s, o)[1]), "has no left neighbour"),
     (lambda t, s, o: (t.roll(1, 1), t.roll(s, 1)), "roll brings the end"),
     (with_(left=lambda g, o: g.roll(1, 2)), "roll turns the row"),

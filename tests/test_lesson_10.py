@@ -136,6 +136,8 @@ BILLS = {
     "not given back": lambda nats, pixels, left: pixels * (nats / LN2 - left),
     "the parts add up": lambda nats, pixels, left: pixels * nats / LN2 * left,
     "the token's part is missing": lambda nats, pixels, left: pixels * left,
+    "take no logarithm": lambda nats, pixels, left: pixels * (math.log2(nats or 1) + left),
+    "rounded": lambda nats, pixels, left: round(pixels * (nats / LN2 + left)),
     "pixels times": lambda nats, pixels, left: 7.0,
 }  # fmt: skip
 
@@ -166,6 +168,12 @@ PICKING = {
     "squeeze": lambda logits, u: picked()(logits, u)[:, None],
     "these are pieces": lambda logits, u: logits.softmax(-1).cumsum(-1),
     "softmax over the colours": lambda logits, u: (logits.cumsum(-1) <= u[:, None]).sum(1),
+    "all pieces are equally long": lambda logits, u: (u * logits.shape[1]).long(),
+    "with where the pieces end": lambda logits, u: (
+        (logits.softmax(-1) > u[:, None]).int().argmax(1)
+    ),
+    "the pieces are sorted": lambda logits, u: picked()(logits.sort(descending=True).values, u),
+    "not its logarithm": lambda logits, u: (logits.log_softmax(-1).cumsum(-1) <= u[:, None]).sum(1),
     "one colour for each row": lambda logits, u: picked()(logits, u)[0],
 }
 
@@ -208,6 +216,11 @@ def without_softmax(guess, tokens, masked, cover):
     return F.nll_loss(guess(tokens.masked_fill(masked, cover))[masked], tokens[masked])
 
 
+def probabilities(guess, tokens, masked, cover):
+    shares = guess(tokens.masked_fill(masked, cover))[masked].softmax(-1)
+    return -shares.gather(1, tokens[masked][:, None]).mean()
+
+
 def softmax_twice(guess, tokens, masked, cover):
     logits = guess(tokens.masked_fill(masked, cover))
     return F.cross_entropy(logits[masked].softmax(-1), tokens[masked])
@@ -233,6 +246,7 @@ COVERING = {
     "the mean over all covered": loss_of(lambda paid, masked: paid[masked]),
     "the logits themselves": without_softmax,
     "softmax twice": softmax_twice,
+    "the probabilities themselves": probabilities,
     "are written over": masked_in_place,
     "logits = guess": never_asked,
     "does not return": lambda *given: None,

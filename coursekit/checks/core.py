@@ -5,6 +5,8 @@ import traceback
 
 import numpy as np
 
+from coursekit import verdicts
+
 
 class Wrong(Exception):
     """A wrong answer. `likely` names the mistake that most often looks like this, or is None."""
@@ -66,15 +68,21 @@ def on_other_data(check, *draws):
 
 
 def _judge(name, check, answer, options):
+    verdict = _said(name, check, answer, options)
+    verdicts.keep(check, name, verdict[0])
+    return verdict[0] == verdicts.RIGHT, verdict
+
+
+def _said(name, check, answer, options):
     try:
         check(*answer, **options)
     except NotImplementedError:
-        return False, f"○ {name}: not written yet"
+        return f"○ {name}: not written yet"
     except Wrong as wrong:
-        return False, _verdict(name, wrong)
+        return _verdict(name, wrong)
     except Exception as error:
-        return False, _verdict(name, Wrong("a value", *_crash(error)))
-    return True, f"✓ {name}"
+        return _verdict(name, Wrong("a value", *_crash(error)))
+    return f"✓ {name}"
 
 
 def _verdict(name, wrong):

@@ -25,7 +25,11 @@ ENCODED = [
     ([[-1, 0, 1, 2, 3, 1], [0, 2, 0, 0, 1, 2]], "the next lower colour: take the nearest, on either side"),
     ([[0, 1, 2, 3, 4, 2], [1, 3, 1, 1, 2, 3]], "the next higher colour (searchsorted gives that one): take the nearest, on either side"),
     ([[0, 1, 2, 3, 3, 2], [1, 3, 1, 1, 2, 3]], "the next higher colour: take the nearest, on either side"),
+    ([[0, 1, 1, 3, 0, 2], [1, 3, 0, 1, 1, 2]], "int8 ends at 127: take int or float"),
     ([[3, 3, 3, 0, 0, 0], [3, 0, 3, 3, 3, 0]], "the farthest colour: argmin, not argmax"),
+    ([[3] * 6] * 2, "without abs the smallest difference is the one furthest below 0"),
+    ([[10, 40, 10, 40, 25, 10], [30, 30, 20, 1, 1, 40]], "these are the distances: argmin gives the number of the smallest"),
+    ([[0, 0, 1, 2, 3, 2], [1, 3, 0, 1, 1, 2]], "equal steps from 0 to 255: the colours are those that are given"),
     ([[10, 100, 100, 230, 230, 140], [100, 230, 10, 100, 100, 140]], "these are the colours; return their numbers"),
 ]  # fmt: skip
 
@@ -45,7 +49,7 @@ def encode(answer):
             "shape (12,)",
             "the pictures stay apart: flatten(1), not flatten()",
         )
-    expect_shape(got, (2, 6), "the tokens", "(B, H * W): a token for each pixel")
+    expect_shape(got, (2, 6), "the tokens", "(B, H * W): argmin over the colours, the last dimension, then flatten(1)")  # fmt: skip
     if got.dtype.kind not in "iu":
         raise Wrong(
             "tokens as whole numbers", f"{got.dtype}", "argmin gives int64: nothing to convert"
@@ -95,7 +99,13 @@ def best_runs(answer):
             (starts[::-1], "from the last to the first: turn the list around"),
             ([start - 1 for start in starts[1:]], "one too early: a run i … j - 1 ends before j, so the next begins at j"),
             ([0, *[start - 1 for start in starts[1:]]], "one too early: a run i … j - 1 ends before j, so the next begins at j"),
+            ([*starts[1:], 6], "these are the ends of the runs: return where they begin"),
+            ([0, 3, 4], "walk back: begin with the last round, whose runs end at n"),
+            ([0, 1, 2, 4], "each round goes on from the least of the round before, not from errors[0]"),
         ]  # fmt: skip
+        if len(set(got)) < len(got) == count:
+            why = "two runs begin at the same place: take the minimum over i, the rows, and walk back by j = begins[r][j]"
+            mistakes.append((got, why))
         if count > 1 and len(got) == count + 1 and got != [*starts, 6]:
             mistakes.append((got, f"{count} runs have {count - 1} cuts: one round less"))
         if len(got) == count - 1 and got != starts[1:]:
@@ -129,6 +139,11 @@ PAID = [
     (1.138346, "all greys weigh alike: weigh each by how often it occurs"),
     (17.735337, "the sum over all pixels: divide by their number"),
     (0.874185, "all colours weigh alike: weigh each by how many pixels it has"),
+    (2.622556, "the colours' parts are added up: weigh each by its share of the pixels"),
+    (-0.445263, "code.bincount() counts greys; add up their pixels, code.bincount(counts)"),
+    (1.467970, "the greys of a colour are not equally common: each costs -log2 of its share"),
+    (2.216918, "divided by the number of greys: divide by the number of pixels"),
+    (0.575000, "the mean of the probabilities: -log2 of each first"),
 ]  # fmt: skip
 
 
@@ -161,16 +176,22 @@ RIGHT = [[2, 3, 7, 0, 2, 7, 1, 4, 7], [4, 1, 7, 2, 3, 7, 0, 1, 7]]
 DOWN = [[4, 0, 2, 3, 1, 4, 7, 7, 7], [2, 2, 3, 4, 0, 1, 7, 7, 7]]
 BEFORE = [[7, 1, 2, 3, 4, 0, 2, 3, 1], [7, 0, 4, 1, 2, 2, 3, 4, 0]]
 TURNED = [[4, 1, 2, 3, 4, 0, 2, 3, 1], [1, 0, 4, 1, 2, 2, 3, 4, 0]]
+LEFT_ITSELF = [[1, 1, 2, 4, 4, 0, 3, 3, 1], [0, 0, 4, 2, 2, 2, 4, 4, 0]]
+UP_ITSELF = [[1, 2, 3, 1, 2, 3, 4, 0, 2], [0, 4, 1, 0, 4, 1, 2, 2, 3]]
 ROW_TURNED = [[3, 1, 2, 2, 4, 0, 4, 3, 1], [1, 0, 4, 3, 2, 2, 1, 4, 0]]
 UP_TURNED = [[3, 1, 4, 1, 2, 3, 4, 0, 2], [4, 0, 1, 0, 4, 1, 2, 2, 3]]
 EDGE = "a row's first pixel has no left neighbour: the pixel before it is the last of the row above"
+ITSELF = "at the edge stands the token itself: begin with a picture of `outside`, not with a copy"
+BATCH = "moved along the batch: the neighbour is taken from another picture"
 LEFTS = [
     (BEFORE, EDGE), (TURNED, EDGE + ", and roll brings the end to the beginning"),
     (ROW_TURNED, "roll turns the row: its first pixel gets the last as its left neighbour, and must get `outside`"),
+    (LEFT_ITSELF, ITSELF), ([[7] * 9, PICTURES[0]], BATCH),
     (RIGHT, "these are the right neighbours: they come later and must be guessed"), (UP, "left and upper are exchanged: return left first"),
 ]  # fmt: skip
 UPS = [
     (UP_TURNED, "roll turns the picture: the first row gets the last one above it, and must get `outside`"),
+    (UP_ITSELF, ITSELF), ([[7] * 9, PICTURES[0]], BATCH),
     (DOWN, "these are the lower neighbours: they come later and must be guessed"), (LEFT, "left and upper are exchanged: return left first"),
     (BEFORE, "one place back in the row: the upper neighbour stands `side` places back"),
 ]  # fmt: skip
@@ -181,10 +202,11 @@ def neighbours(answer):
     """answer(tokens (B, side * side), side, outside) -> left (B, T), up (B, T)."""
     given = torch.tensor(PICTURES)
     got = answer(given, 3, 7)
-    if torch.is_tensor(got) and len(got) == 2 and got.ndim == 3:
+    if torch.is_tensor(got) and got.shape == (2, 2, 9):
         got = tuple(got)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise Wrong("two tensors, left and up", f"a {type(got).__name__}", "return left, up")
+        kind = f"one of shape {tuple(got.shape)}" if torch.is_tensor(got) else type(got).__name__
+        raise Wrong("two tensors, left and up", kind, "return left, up")
     if given.tolist() != PICTURES:
         raise Wrong(
             "tokens left as they were", "changed tokens", "write into a new tensor, or a clone"
@@ -192,6 +214,8 @@ def neighbours(answer):
     left, up = (as_array(each, name) for each, name in zip(got, ("left", "up"), strict=True))
     for each, name in ((left, "left"), (up, "up")):
         expect_shape(each, (2, 9), name, "one neighbour for each pixel, row by row: flatten(1)")
+    if (left == up).all():
+        raise Wrong("two tensors, left and up", "the same twice", "`up = left` is one tensor with two names: make one for each")  # fmt: skip
     zero = [[0 if token == 7 else token for token in row] for row in LEFT]
     zeros = [(zero, "outside is a colour of its own, `outside`: 0 is the paper")]
     expect_equal(left, LEFT, "left", mistakes=LEFTS + zeros)

@@ -79,6 +79,8 @@ def _misreckoned(nats, pixels, left):
         (pixels * (bits - left), "the palette's part is paid on top, not given back"),
         (pixels * bits * left, "the parts add up: probabilities multiply, their logarithms do not"),
         (pixels * left, "the token's part is missing"),
+        (pixels * (math.log2(nats or 1) + left), "nats are logarithms already: divide by ln 2, take no logarithm of them"),
+        (round(pixels * (bits + left)), "rounded: bits need not be whole"),
     ]  # fmt: skip
 
 
@@ -89,7 +91,7 @@ DRAWS = [
     ((0.05, 0.3), [0, 0]),
     ((0.3, 0.62), [1, 1]),
     ((0.55, 0.8), [2, 2]),
-    ((0.95, 0.97), [3, 3]),
+    ((0.72, 0.97), [3, 3]),
     ((0.0, 0.0), [0, 0]),
 ]
 ALONE = 40_000  # draws of one row, spread evenly
@@ -131,6 +133,10 @@ def _likely(told):
         "one too far: count the pieces that end at u or before it, and begin at 0": [[1, 1], [2, 2], [3, 3], [4, 4], [1, 1]],
         "one too few: the first piece that ends BEYOND u, so colour 0 where none has ended": [[-1, -1], [0, 0], [1, 1], [2, 2], [-1, -1]],
         "the pieces that end beyond u are counted; those that end before it tell the number": [[4, 4], [3, 3], [2, 2], [1, 1], [4, 4]],
+        "all pieces are equally long: each is as long as its colour is probable": [[0, 1], [1, 2], [2, 3], [2, 3], [0, 0]],
+        "u is compared with the probabilities: compare it with where the pieces end, their cumsum": [[0, 0], [1, 0], [0, 0], [0, 0], [0, 0]],
+        "the pieces are sorted, and so the colours' numbers are lost: leave them in order": [[0, 0], [0, 1], [1, 1], [2, 3], [0, 0]],
+        "all pieces end before u, whatever it is: softmax, not its logarithm": [[4, 4]] * 5,
     }  # fmt: skip
     for why, each in known.items():
         if rows in (each, [[min(3, max(0, n)) for n in pair] for pair in each]):
@@ -202,5 +208,6 @@ def _charged(paid, masked, logs):
         (covered.sum() / len(masked), "divided by the number of pictures: divide by the number of covered pixels"),
         (F.nll_loss(torch.tensor(GUESSES)[masked], torch.tensor(TRUE)[masked]), "the logits themselves: log-softmax over the colours first"),
         (F.cross_entropy(logs[masked].exp(), torch.tensor(TRUE)[masked]), "softmax twice: cross_entropy takes logits"),
+        (-(-paid[masked]).exp().mean(), "the probabilities themselves: -ln of them first"),
     ]  # fmt: skip
     return [(np.float64(float(value)), why) for value, why in values]
