@@ -1,5 +1,6 @@
 """How far a reader is: every exercise of the course, and the next step."""
 
+from coursekit import colab
 from coursekit.verdicts import COURSE, OPEN, RIGHT, WRONG, kept
 
 
@@ -36,8 +37,10 @@ def next_step(table):
 
 
 def show():
-    """Prints the progress."""
+    """Prints the progress; on Colab also how to save what a disconnect would lose."""
     print(told())
+    if colab.on_colab():
+        colab.offer()
 
 
 def _right(own):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from coursekit import colab
 from coursekit.errors import CourseError
 from coursekit.places import build_folder
 
@@ -34,12 +35,14 @@ class Setup:
 
     def __str__(self):
         shown = {"size": self.size, "device": str(self.device), "dtype": _name(self.dtype)}
-        return "\n".join(f"{k:7} {v:9} {self.reasons[k]}" for k, v in shown.items())
+        lines = [f"{k:7} {v:9} {self.reasons[k]}" for k, v in shown.items()]
+        return "\n".join([*lines, *filter(None, [self.reasons.get("kept")])])
 
 
 def setup(size=None):
     """Chooses size, device and dtype. Order: the argument, the variable COURSEKIT_SIZE, the hardware.
 
+    On Colab it also asks where to keep what is trained (`colab.keep`).
     Raises CourseError for a size that does not exist, or for size gpu where there is no GPU.
     """
     device, why_device = _device()
@@ -49,7 +52,10 @@ def setup(size=None):
             "Size 'gpu' needs a GPU and none was found: choose 'cpu', or switch a GPU on."
         )
     dtype, why_dtype = _dtype(device)
-    return Setup(size, device, dtype, {"size": why_size, "device": why_device, "dtype": why_dtype})
+    reasons = {"size": why_size, "device": why_device, "dtype": why_dtype}
+    if colab.on_colab():
+        reasons["kept"] = colab.keep()
+    return Setup(size, device, dtype, reasons)
 
 
 def _size(size, device):

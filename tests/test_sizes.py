@@ -60,3 +60,11 @@ def test_build_folder(monkeypatch, tmp_path):
 def test_report(capsys):
     sizes.report(Bleu_4=0.51234, passed="8/8")
     assert capsys.readouterr().out == "score: Bleu_4 = 0.5123\nscore: passed = 8/8\n"
+
+
+def test_on_colab_it_says_where_things_are_kept(monkeypatch):
+    monkeypatch.setattr("coursekit.colab.on_colab", lambda: True)
+    monkeypatch.setattr("coursekit.colab.keep", lambda: "Kept in Drive.")
+    assert str(sizes.setup("smoke")).splitlines()[-1] == "Kept in Drive."
+    monkeypatch.undo()
+    assert "Kept" not in str(sizes.setup("smoke"))
