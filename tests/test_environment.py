@@ -2,6 +2,7 @@
 
 import re
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def test_conda_takes_a_python_that_pyproject_allows_and_torch_for_the_cpu():
     assert packages["pytorch"][1] == "cpu_*"
 
 
+def test_conda_brings_what_only_it_needs_to_be_told():
+    """Java for METEOR, and pycocotools ready built."""
+    assert set(conda()[1]) >= CONDA_ONLY
+
+
 def test_pip_part_names_no_folder():
     """pip would look for `-e .` beside the file, which on Binder is binder/."""
     assert [line for line in conda()[2] if line.startswith("-") or "/" in line] == []
@@ -96,6 +102,26 @@ def test_binder_reads_the_same_file_and_installs_the_course():
     script = ROOT / "binder" / "postBuild"
     assert script.stat().st_mode & stat.S_IXUSR
     assert "pip install" in script.read_text() and "--editable ." in script.read_text()
+
+
+def test_binder_reads_nothing_else_and_fetches_no_data():
+    """A Dockerfile, requirements.txt or start beside them would change what repo2docker builds."""
+    folder = ROOT / "binder"
+    assert sorted(path.name for path in folder.iterdir()) == ["environment.yml", "postBuild"]
+    lines = (folder / "postBuild").read_text().splitlines()
+    plain = [line for line in lines if line and not line.startswith(("#", "set -"))]
+    assert plain == ["python -m pip install --quiet --no-deps --editable ."]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="NOT TESTED: no git repository here")
+def test_the_image_is_small_because_the_repository_is():
+    """Binder copies the repository whole: no data in it, and the link stays a link."""
+    git = ["git", "-C", str(ROOT), "ls-files", "--stage"]
+    told = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    files = dict(reversed(line.split("\t")) for line in told.splitlines())
+    sizes = [(ROOT / name).stat().st_size for name in files if (ROOT / name).is_file()]
+    assert sum(sizes) < 20e6 and max(sizes) < 5e6
+    assert files["binder/environment.yml"].startswith("120000")
 
 
 def test_colab_keeps_its_own_packages():

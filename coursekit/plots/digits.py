@@ -176,7 +176,7 @@ def bits_maps(maps, title, label="bits a pixel"):
     squares = {name: _square(each, name) for name, each in maps.items()}
     top = max(float(each.max()) for each in squares.values())
     figure, grid = panels(
-        1, len(maps), width=2.6 * len(maps) + 1.0, height=3.3, title=title, squeeze=False
+        1, len(maps), width=2.6 * len(maps) + 1.0, height=3.8, title=title, squeeze=False
     )
     for axes, (name, each) in zip(grid[0], squares.items(), strict=True):
         image = axes.imshow(each, vmin=0, vmax=top, interpolation="nearest")
