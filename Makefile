@@ -5,6 +5,9 @@
 #   make lab       JupyterLab in this folder
 #   make notebooks build the notebooks from their text
 #   make lint      what the code checker says
+#   make drift-newest   the newest releases of everything, in .build/newest, and the tests that meet them
+#   make drift-colab    what an install changes of Colab's packages (LIST=newest: as published today)
+#   make links     whether every link leads somewhere
 #   make env       only the environment, .venv (every other target makes it when it is missing)
 #   make clean     remove what was built, but neither .venv nor a class's work in .build/class
 .POSIX:
@@ -12,6 +15,7 @@
 SIZE = cpu
 LESSONS =
 TESTS =
+LIST = tests/colab_packages.txt
 # The interpreter to build .venv with; the first of these that is 3.11 or newer is taken.
 PYTHON = python3
 BIN = .venv/bin
@@ -57,6 +61,15 @@ notebooks: env
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
+drift-newest: env
+	@$(BIN)/python tests/drift.py newest --python "$(PYTHON)"
+
+drift-colab: env
+	@$(BIN)/python tests/drift.py colab --list "$(LIST)"
+
+links: env
+	@$(BIN)/python tests/links.py
+
 clean:
 	@if [ -d .build ]; then \
 	  find .build -mindepth 1 -maxdepth 1 ! -name class -exec rm -rf {} +; \
@@ -64,4 +77,4 @@ clean:
 	@rm -rf .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help env course test lab notebooks lint clean
+.PHONY: help env course test lab notebooks lint drift-newest drift-colab links clean
