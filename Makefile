@@ -2,6 +2,7 @@
 #   make course    run every lesson, release and grade the assignments, end with one table
 #   make course SIZE=smoke LESSONS="00 03"     a quick pass; a part
 #   make test      the tests (TESTS=tests/test_ledger.py for some of them)
+#   make site      the book of what make course ran, in .build/site/html
 #   make lab       JupyterLab in this folder
 #   make notebooks build the notebooks from their text
 #   make lint      what the code checker says
@@ -48,6 +49,9 @@ env: .venv/made
 course: env
 	@$(BIN)/coursekit course --size $(SIZE) --lessons "$(LESSONS)"
 
+site: env
+	@$(BIN)/python site/build.py --size $(SIZE)
+
 # A file's tests stay on one worker, which so makes what they share once.
 test: env
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
@@ -77,4 +81,4 @@ clean:
 	@rm -rf .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help env course test lab notebooks lint drift-newest drift-colab links clean
+.PHONY: help env course site test lab notebooks lint drift-newest drift-colab links clean

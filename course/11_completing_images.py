@@ -203,7 +203,7 @@ rows = [complete(drawer, digits.images[chosen[0]], "upper", 8, **how) for how in
 shown = [picture for each in rows for picture in each.images]
 names = [name if i == 0 else "" for name in BOLD for i in range(8)]
 plots.show(
-    sheet(shown, "Temperature from 0.3 to 1.3, and top 2: the bolder, the more different", names, columns=8),
+    sheet(shown, "The bolder, the more different the endings", names, columns=8),
     alt=f"Eight endings of the half of a 3 in each row: {', '.join(BOLD)}. In the first and the last row all are "
     "threes and much alike; from the second to the fourth they differ more and more, and some close the loop below.",
 )  # fmt: skip
@@ -254,12 +254,17 @@ for name, (clear, same, apart) in (*((f"temperature {t}", each) for t, each in b
 # %%
 apart = [100 * each[2] for each in boldness.values()]
 shares = {name: [each[i] for each in boldness.values()] for i, name in enumerate(("clearly a digit", "the same digit"))}  # fmt: skip
-figure = plots.lines({name: (apart, each) for name, each in shares.items()}, "Variety is free at first, then it costs digits",
-                     "two endings differ by (% of black to white)", "share of endings", points=True)  # fmt: skip
-axes = figure.axes[0]
-for each, colour in zip(shares.values(), plots.PALETTE, strict=False):
+figure, axes = plots.panels(title="Variety is free at first, then it costs digits")
+for i, (name, each) in enumerate(shares.items()):
     chance = [1.96 * (share * (1 - share) / len(exam)) ** 0.5 for share in each]
-    axes.errorbar(apart, each, chance, fmt="none", ecolor=colour, elinewidth=1, capsize=3)
+    beside = [x + 0.08 * i for x in apart]
+    axes.errorbar(beside, each, chance, marker="os"[i], elinewidth=1, capsize=3, label=name)
+axes.set(
+    xlabel="two endings differ by (% of black to white)",
+    ylabel="share of endings",
+    ylim=(0.62, 1.02),
+)
+axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
 for t, x in zip(boldness, apart, strict=True):
     axes.annotate(
         f"τ {t:g}", (x, 0.01), xycoords=("data", "axes fraction"), ha="center", fontsize=9
@@ -468,7 +473,7 @@ tries = [
 ]  # fmt: skip
 whole, known, images = (torch.stack([getattr(each, part) for each in tries]) for part in ("whole", "known", "images"))  # fmt: skip
 plots.show(
-    completions(whole, known, images, f"Left, then lower half given: drawn blindly, then chosen among {K}"),
+    completions(whole, known, images, f"Left, then lower half: drawn blindly, then among {K}"),
     alt=f"A {digits.labels[chosen[0]]} of which the left half was given, then the lower one; of each a row of endings drawn "
     f"blindly, and a row of endings chosen among {K}. Chosen ones join the given pixels better.",
 )  # fmt: skip
@@ -504,12 +509,13 @@ for keep in ("left", "lower"):
 # *Bits of given* is how surprised the model is by the given pixels after what it drew: the seam, in
 # numbers. After the real pixels the given half costs 52 or 53 bits.
 #
-# - **Left.** Drawn blindly, the seam costs 23 bits more. With 32 candidates it costs hardly more than
-#   it does after the real ones, and nearly nine in ten become clear digits. A bad beginning is found
-#   out at the end of its *row*, and dropped.
-# - **Lower.** Blindly, the seam costs 54 bits more, and half of the pictures are called what they
-#   came from. With 32 candidates about half of that price is gone. The two shares do not move: of 40
-#   pictures, 0.15 more or less is chance.
+# - **Left.** In the first row of the figure strokes miss each other at the seam; in the second all are
+#   threes. Drawn blindly, the seam costs 23 bits more. With 32 candidates it costs hardly more than it
+#   does after the real ones, and nearly nine in ten become clear digits. A bad beginning is found out at
+#   the end of its *row*, and dropped.
+# - **Lower.** The third and the fourth row look much alike. Blindly, the seam costs 54 bits more, and half
+#   of the pictures are called what they came from. With 32 candidates about half of that price is gone.
+#   The two shares do not move: of 40 pictures, 0.15 more or less is chance.
 #
 # Why is it so much harder? All tops are *finished* before the first given pixel weighs them, and none was
 # drawn with it in mind: one can only take the best of what is there. To come upon a top that fits as well

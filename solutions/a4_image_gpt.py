@@ -24,7 +24,8 @@
 # cell, then run the test below it. A test answers ✓, or ✗ with what it expected, what it got and
 # the likeliest cause, or ○ when nothing is written yet. Half of the points of a question are for
 # this test; the other half are given later for the same on other data, drawn when your work is
-# graded. No function may change what it is given, except the model that it trains.
+# graded. Pictures, tokens, masks and logits come as tensors. No function may change what it is given,
+# except the model that it trains.
 #
 # **Questions do not drag each other down.** Each is tested alone; in questions 9 and 10 the course's parts
 # stand in where yours are not right yet. Write the parts yourself: coursekit and other packages hold
@@ -517,7 +518,7 @@ def top_k_shares(logits, k, temperature):
 
 
 def draw(logits, k, temperature):
-    """A colour for each row, drawn by these probabilities: int64 (B,)."""
+    """A colour for each row, drawn by these probabilities, anew at each call: int64 (B,)."""
     # torch.multinomial draws by probabilities, each row for itself.
     ### BEGIN SOLUTION
     return torch.multinomial(top_k_shares(logits, k, temperature), 1)[:, 0]
@@ -619,6 +620,11 @@ def drawn_halves(kind):
         for t in range(T):
             row[t] = row[t] if known[t] else check.next_pixel(row[:t], V, step)
         expected.append(row)
+    # What stands at other places is never the colour that is drawn there
+    tokens = [
+        [v if known[t] else (v + drawn.randrange(1, V)) % V for t, v in enumerate(row)]
+        for row in expected
+    ]
     return dict(tokens=tokens, known=known, V=V, step=step, expected=expected)
 
 
@@ -646,8 +652,8 @@ def features(model, tokens, layer, batch=100):
     layer: 0 to the number of blocks.  batch: at most so many pictures go through the model at once.
     """
     # 1. Evaluation mode and no gradients: nobody learns here, and memory would run out.
-    # 2. For each part of at most `batch` pictures: shift, embeddings and positions, the first `layer`
-    #    blocks with causal=True, and the norm if these are all.
+    # 2. For each part of at most `batch` pictures: shift (by your own function, if it has passed),
+    #    embeddings and positions, the first `layer` blocks with causal=True, the norm if these are all.
     # 3. The mean over the places (batch, E); at the end all parts one below the other (M, E).
     ### BEGIN SOLUTION
     model.eval()
@@ -667,8 +673,16 @@ def features(model, tokens, layer, batch=100):
 
 # %% tags=["student"] nbgrader={"grade": false, "grade_id": "small_model", "locked": true, "schema_version": 3, "solution": false, "task": false}
 def small_model(**given):
-    """A model of the given layers, for the test."""
-    return PixelLayers(**given)
+    """A model of the given layers, for the test; it notes how many pictures went through it at once."""
+    model = PixelLayers(**given)
+    model.register_buffer("most", torch.tensor(0))
+
+    def note(block, given, named):
+        pictures = given[0] if given else named["x"]
+        model.most.fill_(max(int(model.most), len(pictures)))
+
+    model.blocks[0].register_forward_pre_hook(note, with_kwargs=True)
+    return model
 
 
 # %% nbgrader={"grade": true, "grade_id": "features_open", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
@@ -758,13 +772,14 @@ check.scores.require(confusion, kappa)
 from sklearn import metrics
 
 
-def drawn_guesses(classes, n, never):
-    """Labels and guesses that often agree, with scikit-learn's matrix and kappa; one class never occurs."""
+def drawn_guesses(classes, n, never, agree=0.6):
+    """Labels and guesses that often agree, or never, with scikit-learn's matrix and kappa; one class never occurs."""
     drawn = random.SystemRandom()
     used = [each for each in range(classes) if each != never]
     weights = [drawn.choice([1, 2, 5]) for _ in used]
     labels = [*used, *drawn.choices(used, weights, k=n)]
-    guessed = [label if drawn.random() < 0.6 else drawn.choice(used) for label in labels]
+    others = {label: [each for each in used if agree or each != label] for label in used}
+    guessed = [label if drawn.random() < agree else drawn.choice(others[label]) for label in labels]
     counts = metrics.confusion_matrix(labels, guessed, labels=range(classes))
     agreed = float(metrics.cohen_kappa_score(labels, guessed))
     return dict(
@@ -774,7 +789,10 @@ def drawn_guesses(classes, n, never):
 
 check.on_other_data(
     check.scores,
-    *(drawn_guesses(*each) for each in [(4, 30, 3), (7, 200, 0), (3, 9, 2), (10, 80_000, 5)]),
+    *(
+        drawn_guesses(*each)
+        for each in [(4, 30, 3), (7, 200, 0), (3, 9, 2), (10, 80_000, 5), (4, 40, 1, 0)]
+    ),
 ).require(confusion, kappa)
 ### END HIDDEN TESTS
 
@@ -882,7 +900,9 @@ def logits_of(model, tokens):
 
 
 torch.manual_seed(seed)
-trained = check.attempt(train_model, new_model(), loss_of, tokens, **training, returns=nn.Module)
+trained = check.attempt(
+    train_model, new_model(), loss_of, tokens.clone(), **training, returns=nn.Module
+)
 
 # %% nbgrader={"grade": true, "grade_id": "train_open", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
 check.pixels.require(functools.partial(logits_of, trained), dev_tokens, colours, at_most=BITS)

@@ -129,6 +129,7 @@ wrong("model", "shifted-in-place", (SHIFT, "shifted_in_place(tokens, start_id)")
 wrong("model", "start-for-the-first-picture", (SHIFT, "torch.cat([torch.full((len(tokens), 1), start_id) * (torch.arange(len(tokens)) == 0)[:, None], tokens[:, :-1]], 1)"), FIXED,
       message="the start stands in front of every picture")
 wrong("model", "shifted-to-floats", (SHIFT, "F.pad(tokens[:, :-1].float(), (1, 0), value=start_id)"), FIXED, message="embeddings want int64")
+wrong("model", "start-above-the-largest-pixel", (SHIFT, "F.pad(tokens[:, :-1], (1, 0), value=int(tokens.max()) + 1)"), FIXED, message="(start_id 9)")
 wrong("model", "forward-not-shifted", (FORWARD, "self.read(tokens, causal=True)"), message="not shifted: each place sees the very pixel")
 wrong("model", "forward-shifted-twice", (FORWARD, "self.read(shift(shift(tokens, self.start_id), self.start_id), causal=True)"), message="shifted twice")
 wrong("model", "forward-not-causal", (FORWARD, "self.read(shift(tokens, self.start_id), causal=False)"), message="causal=True is missing")
@@ -143,6 +144,7 @@ wrong("model", "positions-one-late", (EMBED, "self.tokens(ids) + self.positions.
 wrong("model", "positions-of-tokens", (EMBED, "self.tokens(ids) + self.positions(ids)"), message="expected")
 wrong("model", "positions-from-the-end", (EMBED, "self.tokens(ids) + self.positions.weight[-ids.shape[1] :]"), message="expected")
 wrong("model", "all-positions", (EMBED, "self.tokens(ids) + self.positions.weight"), message="RuntimeError")
+wrong("model", "dropout-of-its-own", (EMBED, f"F.dropout({EMBED}, 0.1)"), message="is there another one")
 wrong("model", "no-norm", (OUT, "self.head(x)"), message="the norm in front of the head is missing")
 wrong("model", "norm-in-front", (EMBED, f"self.norm({EMBED})"), (OUT, "self.head(x)"), message="the norm comes in front of the blocks")
 wrong("model", "norm-after-every-block", ("x = block(x, causal=causal)", "x = self.norm(block(x, causal=causal))"), (OUT, "self.head(x)"), message="the norm comes after every block")
@@ -162,10 +164,11 @@ wrong("model", "mask-turned-round", (BOTH, "self.read(tokens.masked_fill(~masked
 wrong("model", "nothing-masked", (BOTH, "self.read(tokens, causal=False)"), message="takes the place of masked tokens")
 wrong("model", "masked-with-black", (BOTH, "self.read(tokens.masked_fill(masked, 0), causal=False)"), message="masked tokens become colour 0")
 wrong("model", "masked-in-place", (BOTH, "self.read(tokens.masked_fill_(masked, self.start_id), causal=False)"), message="tokens[masked] = … does not")
-wrong("model", "both-shifted", (BOTH, "self.read(shift(tokens.masked_fill(masked, self.start_id), self.start_id), causal=False)"), message="expected")
+wrong("model", "both-shifted", (BOTH, "self.read(shift(tokens.masked_fill(masked, self.start_id), self.start_id), causal=False)"), message="which the mask hides")
 wrong("model", "both-causal", (BOTH, "self.read(tokens.masked_fill(masked, self.start_id), causal=True)"), message="every place sees all others")
 wrong("model", "masked-ones-only", (BOTH, BOTH + "[masked]"), message="expected")
 wrong("model", "both-calls-forward", (BOTH, "self(tokens.masked_fill(masked, self.start_id))"), message="expected")
+right("model", "all-rolled-in-one", ("    return F.pad(tokens[:, :-1], (1, 0), value=start_id)", "    read = tokens.roll(1)\n    read[:, 0] = start_id\n    return read"))
 right("model", "own-words", source='''
 def shift(tokens, start_id):
     begin = tokens.new_full((tokens.size(0), 1), start_id)
@@ -252,6 +255,7 @@ wrong("bits", "each-pixel", (CE, "F.cross_entropy(logits.flatten(0, 1), tokens.f
 wrong("bits", "each-picture", (BITS, "F.cross_entropy(logits.mT, tokens, reduction='none').mean(1) / math.log(2)"), message="one number: the mean over all pictures, too")
 wrong("bits", "softmax-twice", ("logits.flatten(0, 1)", "logits.softmax(-1).flatten(0, 1)"), message="softmax twice")
 wrong("bits", "log-of-softmax", (BITS, "-logits.softmax(-1).gather(-1, tokens[..., None]).log2().mean()"), message="log(softmax) is -inf")
+wrong("bits", "exp-overflows", (BITS, "(logits.exp().sum(-1).log() - logits.gather(-1, tokens[..., None])[..., 0]).mean() / math.log(2)"), message="exp of a large logit is inf")
 wrong("bits", "log-with-a-little-added", (BITS, "-(logits.softmax(-1).gather(-1, tokens[..., None]) + 1e-9).log2().mean()"), message="logits of 10,000")
 wrong("bits", "softmax-over-places", (BITS, "-logits.log_softmax(1).gather(-1, tokens[..., None]).mean() / math.log(2)"), message="softmax over the places")
 wrong("bits", "log-of-the-mean", (BITS, "-logits.softmax(-1).gather(-1, tokens[..., None]).mean().log2()"), message="the logarithm of the mean")
@@ -303,6 +307,9 @@ wrong("bert", "transposed", (RAND, "torch.rand(T, B) < share"), message="rows ar
 wrong("bert", "numbers-not-bools", (RAND, "torch.bernoulli(torch.full((B, T), share))"), message="a mask of bool")
 wrong("bert", "half", (RAND, "torch.randint(2, (B, T)).bool()"), message="of all pixels masked")
 wrong("bert", "always-fifteen-percent", (RAND, "torch.rand(B, T) < 0.15"), loses=["hidden"], message="of all pixels masked")
+wrong("bert", "first-pixel-never", (RAND, "(torch.rand(B, T) < share) & (torch.arange(T) > 0)"), message="the first neither")
+wrong("bert", "one-in-each-for-certain", (RAND, "(torch.rand(B, T) < share).scatter(1, torch.randint(T, (B, 1)), True)"), message="a picture may have no masked one")
+wrong("bert", "the-same-number-in-each-batch", (RAND, "(torch.rand(B * T).argsort().argsort() < round(share * B * T)).view(B, T)"), message="differ from call to call")
 wrong("bert", "all-pixels-count", (NATS, ALL + ".sum()"), (MEAN, "nats / math.log(2) / tokens.numel() * masked.any()"), message="all pixels count here")
 wrong("bert", "unmasked-count", ("    nats = ", "    masked = ~masked\n    nats = "), message="these are the pixels that are not masked")
 wrong("bert", "divided-by-all", (MEAN, "nats / math.log(2) / tokens.numel()"), message="divided by the number of all pixels")
@@ -359,7 +366,7 @@ SHARES = "(logits / temperature).masked_fill(logits < least, -math.inf).softmax(
 DRAWN = "torch.multinomial(top_k_shares(logits, k, temperature), 1)[:, 0]"
 wrong("sampling", "temperature-multiplies", (SHARES, "(logits * temperature).masked_fill(logits < least, -math.inf).softmax(-1)"), message="the temperature multiplies")
 wrong("sampling", "temperature-forgotten", (SHARES, "logits.masked_fill(logits < least, -math.inf).softmax(-1)"), message="the temperature is not used")
-wrong("sampling", "temperature-after-softmax", (SHARES, "logits.masked_fill(logits < least, -math.inf).softmax(-1) / temperature"), message="expected")
+wrong("sampling", "temperature-after-softmax", (SHARES, "logits.masked_fill(logits < least, -math.inf).softmax(-1) / temperature"), message="and not the shares")
 wrong("sampling", "temperature-of-shares", (SHARES, "F.normalize(logits.masked_fill(logits < least, -math.inf).softmax(-1) / temperature, p=1, dim=-1)"), message="the temperature is not used, or divides the shares")
 wrong("sampling", "temperature-twice", (SHARES, "(logits / temperature**2).masked_fill(logits < least, -math.inf).softmax(-1)"), message="the temperature is used twice")
 wrong("sampling", "zero-for-a-logit", (SHARES, "(logits / temperature).masked_fill(logits < least, 0).softmax(-1)"), message="0 is a logit like any other")
@@ -368,6 +375,7 @@ wrong("sampling", "softmax-over-rows", (SHARES, "(logits / temperature).masked_f
 wrong("sampling", "softmax-twice", (SHARES, "(logits / temperature).masked_fill(logits < least, -math.inf).softmax(-1).masked_fill(logits < least, -math.inf).softmax(-1)"), message="the softmax is taken twice")
 wrong("sampling", "logits", (SHARES, "(logits / temperature).masked_fill(logits < least, -1e9)"), message="softmax makes shares of them")
 wrong("sampling", "log-softmax", (SHARES, "(logits / temperature).masked_fill(logits < least, -1e9).log_softmax(-1)"), message="softmax makes shares of them")
+wrong("sampling", "log-softmax-of-what-is-left", (SHARES, "(logits / temperature).masked_fill(logits < least, -math.inf).log_softmax(-1)"), message="these are logarithms")
 wrong("sampling", "all-masked", (SHARES, "(logits / temperature).masked_fill(logits <= logits.amax(-1, keepdim=True), -math.inf).softmax(-1)"), message="not in all of a row")
 wrong("sampling", "one-colour-too-few", ("logits < least", "logits <= least"), message="expected")
 wrong("sampling", "one-colour-too-many", (LEAST, "logits.topk(min(k + 1, logits.shape[-1])).values[:, -1:]"), message="one colour too many")
@@ -390,6 +398,7 @@ wrong("sampling", "one-draw-for-all", (DRAWN, "torch.multinomial(top_k_shares(lo
 wrong("sampling", "a-scalar", (DRAWN, "torch.multinomial(top_k_shares(logits, k, temperature)[0], 1)[0]"), message="one colour for each row")
 wrong("sampling", "floats", (DRAWN, DRAWN + ".float()"), message="colours of an integer type")
 wrong("sampling", "place-among-the-k", (DRAWN, "torch.multinomial((logits / temperature).topk(min(k, logits.shape[-1])).values.softmax(-1), 1)[:, 0]"), message="never drawn")
+wrong("sampling", "the-same-at-each-call", ("    return torch.multinomial(", "    torch.manual_seed(0)\n    return torch.multinomial("), message="no seed in here")
 wrong("sampling", "seeded", (DRAWN, "torch.multinomial(top_k_shares(logits, k, temperature), 1, generator=torch.Generator().manual_seed(0))[:, 0] * 0 + torch.multinomial(top_k_shares(logits, k, temperature)[:1], 1)[0]"), message="all rows get the same colour")
 right("sampling", "scatter-of-the-likeliest", source='''
 def top_k_shares(logits, k, temperature):
@@ -442,12 +451,14 @@ wrong("complete", "all-at-once", (CLONE, CLONE + "    all_logits = model(tokens)
 wrong("complete", "from-the-given-tokens", (GUESS, "model(tokens[:, : t + 1])[:, t]"), message="from what stood there at first")
 wrong("complete", "likeliest", (PUT, "drawn[:, t] = logits.argmax(-1)"), message="the largest logit")
 wrong("complete", "softmax-before-choose", (GUESS, GUESS + ".argsort(-1).float().neg()"), message="expected")
+wrong("complete", "shares-to-choose", (GUESS, GUESS + ".softmax(-1)"), message="choose gets the model's logits as they are")
 wrong("complete", "start-in-front", (GUESS, "model(F.pad(drawn[:, :t], (1, 0), value=7))[:, t]"), message="the model puts the start token in front by itself")
 wrong("complete", "shifted-again", (GUESS, "model(F.pad(drawn[:, :t], (1, 0)))[:, t]"), message="expected")
 wrong("complete", "from-the-last-to-the-first", ("range(tokens.shape[1])", "reversed(range(tokens.shape[1]))"), message="expected")
 wrong("complete", "first-half-only", ("range(tokens.shape[1])", "range(tokens.shape[1] // 2)"), message="expected")
 wrong("complete", "second-half-only", ("range(tokens.shape[1])", "range(tokens.shape[1] // 2, tokens.shape[1])"), message="expected")
 wrong("complete", "first-place-never", ("range(tokens.shape[1])", "range(1, tokens.shape[1])"), message="expected")
+wrong("complete", "last-place-never", ("range(tokens.shape[1])", "range(tokens.shape[1] - 1)"), message="the last place is not drawn")
 wrong("complete", "known-as-a-count", ("        if not known[t]:\n", "        if t >= int(known.sum()):\n"), message="expected")
 wrong("complete", "drawn-ones-alone", ("return drawn", "return drawn[:, ~known]"), message="the given pixels belong to the result")
 wrong("complete", "one-picture-for-all", (PUT, "drawn[:, t] = choose(logits)[0]"), message="expected")
@@ -513,6 +524,7 @@ MEAN_OF = "found.append(x.mean(1))"
 wrong("features", "not-shifted", (IDS, "part"), message="the pixels are read as they are")
 wrong("features", "start-and-all-pixels", (IDS, "F.pad(part, (1, 0), value=model.start_id)[:, : len(model.positions.weight)]"), message="expected")
 wrong("features", "black-in-front", (IDS, "F.pad(part[:, :-1], (1, 0))"), message="and not colour 0")
+wrong("features", "the-model-itself", (INTO, "model(ids)"), message="a call of the model itself")
 wrong("features", "no-positions", (INTO, "model.tokens(ids)"), message="no positions are added")
 wrong("features", "one-block-too-few", ("model.blocks[:layer]", "model.blocks[: max(0, layer - 1)]"), message="one block too few")
 wrong("features", "one-block-too-many", ("model.blocks[:layer]", "model.blocks[: layer + 1]"), message="one block too many")
@@ -540,8 +552,12 @@ wrong("features", "gradients-kept", ("with torch.no_grad():", "with torch.enable
 wrong("features", "last-part-only", ("    return torch.cat(found)", "    return found[-1]"), message="each part of at most `batch` pictures")
 wrong("features", "short-part-lost", ("tokens.split(batch):", "[one for one in tokens.split(batch) if len(one) == min(batch, len(tokens))]:"), message="the last short one too")
 wrong("features", "parts-stacked", ("torch.cat(found)", "torch.stack(found).flatten(0, 1)"), message="expected")
+wrong("features", "parts-side-by-side", ("torch.cat(found)", "torch.stack(found)"), message="torch.cat puts the parts")
+wrong("features", "whole-parts-only", ("tokens.split(batch)", "tokens[: len(tokens) // batch * batch].split(batch)"), message="the last part may be shorter")
 wrong("features", "scaled-to-length-1", (MEAN_OF, "found.append(F.normalize(x.mean(1), dim=-1))"), message="divided by its length")
-wrong("features", "batch-of-batches", ("tokens.split(batch)", "tokens.chunk(batch)"), (MEAN_OF, "found.append(x.mean(1) - x.mean((0, 1)) * (len(part) < batch - 95))"), message="expected")
+wrong("features", "batch-of-batches", ("tokens.split(batch)", "tokens.chunk(batch)"), message="chunk makes `batch` parts")
+wrong("features", "all-at-once", ("tokens.split(batch)", "[tokens]"), message="in the model at once")
+wrong("features", "hundred-at-once", ("tokens.split(batch)", "tokens.split(100)"), message="in the model at once")
 right("features", "one-picture-at-a-time", source='''
 def features(model, tokens, layer, batch=100):
     rows = torch.empty(len(tokens), model.norm.weight.numel())
@@ -611,6 +627,8 @@ wrong("scores", "outer-product", (CHANCE, "torch.outer(shares.sum(1), shares.sum
 wrong("scores", "whole-numbers-divided", ("counts.double() / counts.sum()", "(counts // counts.sum()).double()"), message="expected")
 wrong("scores", "one-for-each-class", (CHANCE, "(shares.sum(0) * shares.sum(1))"), (KAPPA, "((shares.diag() - chance) / (1 - chance)).mean()"), message="expected")
 wrong("scores", "chance-squared-once-more", (CHANCE, "(shares.sum(0) * shares.sum(1)).sum() ** 2"), message="expected")
+wrong("scores", "never-below-zero", ("return ((shares.trace() - chance) / (1 - chance)).item()", "return max(0.0, ((shares.trace() - chance) / (1 - chance)).item())"), message="worse than chance is below 0")
+wrong("scores", "two-digits", ("return ((shares.trace() - chance) / (1 - chance)).item()", "return round(((shares.trace() - chance) / (1 - chance)).item(), 2)"), message="it is rounded")
 wrong("scores", "rounded", ("return ((shares.trace() - chance) / (1 - chance)).item()", "return round(((shares.trace() - chance) / (1 - chance)).item(), 1)"), message="kappa =")
 right("scores", "a-loop-and-fractions", source='''
 from fractions import Fraction
@@ -777,6 +795,39 @@ wrong("probe", "few-pictures", (FITTED, "LogisticRegression(max_iter=500).fit(sc
 wrong("probe", "labels-shuffled", (FITTED, "LogisticRegression(max_iter=500).fit(scaler.transform(known), labels[torch.randperm(len(labels))])"), message="expected")
 wrong("probe", "only-accuracy", (PREDICT, "classifier.score(scaler.transform(known), labels)"), message="the labels themselves")
 wrong("probe", "too-much-held-back", (FITTED, "LogisticRegression(max_iter=500, C=1e-6).fit(scaler.transform(known), labels)"), message="expected")
+wrong("probe", "fitted-on-all", (SCALER, "StandardScaler().fit(torch.cat([known, new]))"), message="mean and spread are those of the known features")
+wrong("probe", "divided-by-the-variance", message="the root of the variance", source='''
+def probe(known, labels, new):
+    mean, variance = known.mean(0), known.var(0)
+    variance[variance == 0] = 1
+    classifier = LogisticRegression(max_iter=500).fit((known - mean) / variance, labels)
+    return classifier.predict((new - mean) / variance)
+''')
+wrong("probe", "neighbours", message="a logistic regression", source='''
+from sklearn.neighbors import KNeighborsClassifier
+
+
+def probe(known, labels, new):
+    scaler = StandardScaler().fit(known)
+    return KNeighborsClassifier(5).fit(scaler.transform(known), labels).predict(scaler.transform(new))
+''')
+wrong("probe", "a-network", message="a logistic regression", source='''
+from sklearn.neural_network import MLPClassifier
+
+
+def probe(known, labels, new):
+    scaler = StandardScaler().fit(known)
+    return MLPClassifier(max_iter=300).fit(scaler.transform(known), labels).predict(scaler.transform(new))
+''')
+wrong("probe", "last-one-never", message="the last one is not guessed", source='''
+def probe(known, labels, new):
+    scaler = StandardScaler().fit(known)
+    classifier = LogisticRegression(max_iter=500).fit(scaler.transform(known), labels)
+    guessed = torch.zeros(len(new), dtype=torch.long)
+    for n, row in enumerate(scaler.transform(new)[:-1]):
+        guessed[n] = int(classifier.predict(row[None])[0])
+    return guessed
+''')
 wrong("probe", "fitted-on-new-ones", (SCALER, "StandardScaler().fit(new)"), message="mean and spread are those of the known features")
 right("probe", "a-pipeline", source='''
 from sklearn.pipeline import make_pipeline

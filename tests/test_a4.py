@@ -14,6 +14,7 @@ from sklearn import metrics
 
 from coursekit import decoding
 from coursekit.checks import CheckFailed, a4, a4_drawing, a4_losses, a4_palette, a4_scores
+from coursekit.checks.core import Wrong
 from coursekit.metrics import images
 from coursekit.models.image_gpt import ImageGPT
 from coursekit.palette import Palette
@@ -172,4 +173,74 @@ def test_a_right_mask_and_right_draws_hardly_ever_fail(capsys):
         a4_drawing._draws(
             draw, given, a4_drawing.K, a4_drawing.TEMPERATURE, np.array(a4_drawing.SHARES)
         )
+    capsys.readouterr()
+
+
+# --- models that know what they should not ------------------------------------------------------
+def rows_of_colours(n, T=24, V=4):
+    """Tokens (n, T): mostly one more than the last."""
+    found = torch.randint(V, (n, T))
+    for t in range(1, T):
+        found[:, t] = torch.where(torch.rand(n) < 0.8, (found[:, t - 1] + 1) % V, found[:, t])
+    return found
+
+
+def honest(tokens):
+    """Logits (n, T, 4) from the token before; about 1.1 bits."""
+    last = torch.nn.functional.one_hot((tokens[:, :-1] + 1) % 4, 4)
+    shares = torch.cat([torch.full_like(last[:, :1], 0) + 0.25, 0.8 * last + 0.05], 1)
+    return shares.log()
+
+
+def sure(tokens):
+    return 3.0 * torch.nn.functional.one_hot(tokens, 4)
+
+
+def sees_all_but_a_few(tokens):
+    """As a model that knows the test: it peeks, but for the first pictures of a batch."""
+    return torch.cat([honest(tokens)[:4], sure(tokens)[4:]])
+
+
+class Remembers:
+    """Peeks, and repeats at the place that was hidden what it had guessed there."""
+
+    first = None
+
+    def __call__(self, tokens):
+        if self.first is None:
+            self.first = tokens
+            return sure(tokens)
+        changed = (tokens != self.first).long().cumsum(1) == 1  # from the first change on
+        once = changed & (tokens != self.first)
+        return sure(torch.where(once, self.first, tokens))
+
+
+@pytest.mark.parametrize(
+    ("peeks", "said"),
+    [
+        (lambda: sure, "the model sees what it is to guess"),
+        (lambda: sees_all_but_a_few, "the model sees what it is to guess"),
+        (Remembers, "has not seen"),
+    ],
+)
+def test_a_model_that_sees_a_pixel_gets_no_points_for_guessing_it(peeks, said):
+    for _ in range(10):
+        with pytest.raises(Wrong) as told:
+            a4.pixels.__wrapped__(peeks(), rows_of_colours(500), 4, 1.25)
+        assert said in f"{told.value} {told.value.likely}"
+
+
+def test_a_model_that_knows_the_test_gets_no_points(capsys):
+    """It guesses pixel by pixel and looks at none, but has the very pictures by heart."""
+    tokens = rows_of_colours(500)
+
+    def by_heart(given):
+        seen = torch.cat([torch.ones(len(given), 1), given[:, :-1] == tokens[:, :-1]], 1)
+        return 5.0 * torch.nn.functional.one_hot(tokens, 4) * seen.cumprod(1)[..., None]
+
+    with pytest.raises(Wrong) as told:
+        a4.pixels.__wrapped__(by_heart, tokens, 4, 1.25)
+    assert "does it know those of the test?" in told.value.likely
+    for _ in range(30):
+        a4.pixels.__wrapped__(honest, rows_of_colours(500), 4, 1.25)
     capsys.readouterr()

@@ -19,7 +19,7 @@ TOLD = {
     "model-masked-in-place", "model-no-gradient", "model-all-positions", "model-forward-not-shifted", "bits-a-number",
     "bits-through-numpy", "bits-smoothed", "bits-axes-as-they-are", "bert-tokens-in-place", "bert-nothing-is-nan",
     "sampling-logits-in-place", "complete-in-place", "complete-start-in-front", "complete-all-places-to-choose",
-    "complete-last-place", "features-gradients-kept", "features-dropout", "scores-labels-in-place", "scores-repeats-count-once",
+    "complete-last-place", "complete-shares-to-choose", "features-the-model-itself", "features-gradients-kept", "features-dropout", "scores-labels-in-place", "scores-repeats-count-once",
 }  # fmt: skip
 
 

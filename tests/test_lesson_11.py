@@ -95,7 +95,12 @@ def test_other_right_answers_pass(capsys, answer):
 
 
 def going(
-    first=None, steps=0, choose_own=None, returned=lambda given, found: [given, *found], keep=True
+    first=None,
+    steps=0,
+    choose_own=None,
+    returned=lambda given, found: [given, *found],
+    keep=True,
+    choose_by=lambda logits: logits,
 ):
     """An answer to go_on with one thing done otherwise."""
 
@@ -106,11 +111,29 @@ def going(
         for _ in range(model.pixels - given.shape[1] + steps):
             logits, after = model.step(token, state)
             state = after if keep else state
-            token = (choose_own or choose)(logits)
+            token = (choose_own or choose)(choose_by(logits))
             found.append(token[:, None])
         return torch.cat(returned(given, found), 1)
 
     return answer
+
+
+def begun_anew(model, given, choose):
+    state, found = model.start(given), [given]
+    for _ in range(model.pixels - given.shape[1]):
+        logits, state = model.step(torch.full((len(given),), model.start_id), state)
+        found.append(choose(logits)[:, None])
+    return torch.cat(found, 1)
+
+
+def read_but_the_last(model, given, choose):
+    """Right, as long as there is a last one."""
+    state, token, found = model.start(given[:, :-1]), given[:, -1], [given]
+    for _ in range(model.pixels - given.shape[1]):
+        logits, state = model.step(token, state)
+        token = choose(logits)
+        found.append(token[:, None])
+    return torch.cat(found, 1)
 
 
 def written_over(model, given, choose):
@@ -122,7 +145,11 @@ def written_over(model, given, choose):
 GOING = {
     "the last given pixel, which the model has read": going(lambda given: given[:, -1]),
     "other tokens than start_id": going(lambda given: torch.zeros(len(given), dtype=torch.long)),
-    "one step too many": going(steps=1),
+    "too many steps": going(steps=1),
+    "too few steps": going(steps=-1),
+    "only the first step is made with start_id": begun_anew,
+    "choose gets the logits of the last step": going(choose_by=lambda logits: logits.softmax(0)),
+    "S may be 0": read_but_the_last,
     "only the chosen pixels are returned": going(returned=lambda given, found: found),
     "the likeliest colour is taken": going(choose_own=lambda logits: logits.argmax(-1)),
     "with the state of the step before": going(keep=False),
@@ -179,6 +206,10 @@ STEERING = {
     "one too many": steering(cut=lambda x, k: cut(x, k + 1)),
     "one too few": steering(cut=lambda x, k: cut(x, max(1, k - 1))),
     "changed in place": in_place,
+    "over the rows of the batch": lambda x, temperature=1.0, top_k=None: (x / temperature).softmax(0),
+    "still logits": lambda x, temperature=1.0, top_k=None: x / temperature,
+    "log_softmax": lambda x, temperature=1.0, top_k=None: (x / temperature).log_softmax(-1),
+    "nothing is kept": steering(cut=lambda x, k: x.masked_fill(x < 2 * x.topk(k).values[:, -1:], -torch.inf)),
 }  # fmt: skip
 
 
@@ -206,6 +237,8 @@ WAYS = {
     "log2 and exp": lambda counts: (entropy(counts) / math.log(2)).exp(),
     "leave classes out": lambda counts: torch.exp(-(shares_of(counts) * shares_of(counts).log()).sum()),
     "sum of squares": lambda counts: 1 / shares_of(counts).square().sum(),
+    "by their sum first": lambda counts: (-(counts[counts > 0] * counts[counts > 0].log()).sum()).exp(),
+    "not the mean": lambda counts: torch.special.entr(shares_of(counts)).mean().exp(),
     "however seldom": lambda counts: (counts > 0).sum(),
 }  # fmt: skip
 
@@ -235,6 +268,9 @@ WEIGHING = {
     "softmax over the candidates is left": lambda logits, given: of(logits, given).sum(1),
     "they should sum to 1": lambda logits, given: of(logits, given).sum(1).exp(),
     "exp of a large negative sum": naive,
+    "over the pixels; over the colours": lambda logits, given: logits.log_softmax(1)[:, torch.arange(len(given)), given].sum(1).softmax(0),
+    "every given colour": lambda logits, given: logits.log_softmax(-1)[:, :, given].sum((1, 2)).softmax(0),
+    "not log_softmax": lambda logits, given: of(logits, given).sum(1).log_softmax(0),
     "one weight for each": lambda logits, given: of(logits, given).softmax(0),
 }  # fmt: skip
 

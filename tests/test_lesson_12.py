@@ -120,12 +120,54 @@ def barely(train, test):
     return (train - train.mean(0)) / spread, (test - train.mean(0)) / spread
 
 
+def everywhere_the_same(train, test):
+    return (train - train.mean()) / train.std(), (test - train.mean()) / train.std()
+
+
+def between_least_and_most(train, test):
+    low, width = train.amin(0), train.amax(0) - train.amin(0)
+    width[width == 0] = 1
+    return (train - low) / width, (test - low) / width
+
+
+def bounded(train, test):
+    """Right where every spread is 1 or more; features of the lesson have smaller ones."""
+    mean, spread = train.mean(0), train.std(0).clamp(min=1)
+    return (train - mean) / spread, (test - mean) / spread
+
+
+def one_more(train, test):
+    mean, spread = train.mean(0), train.std(0) + 1
+    return (train - mean) / spread, (test - mean) / spread
+
+
+def without_bracket(train, test):
+    level = train.mean(0) / torch.where(train.std(0) > 0, train.std(0), 1.0)
+    return train - level, test - level
+
+
+def own_spread(train, test):
+    spread = torch.where(test.std(0) > 0, test.std(0), 1.0)
+    return scale()(train, test)[0], (test - train.mean(0)) / spread
+
+
 def test_mistakes_in_standardising_are_named(capsys):
     both = lambda train, test: (torch.cat([train, test]),) * 2  # noqa: E731
     told = [
         (scale(of=lambda train, test: (train, test)), "the exam has a say"),
         (scale(of=both), "the exam has a say"),
-        (scale(of=lambda train, test: (train, test), dim=1), "mean of each picture"),
+        (scale(of=lambda train, test: (train, test), dim=1), "each feature has its own"),
+        (everywhere_the_same, "each feature has its own"),
+        (between_least_and_most, "least and most"),
+        (bounded, "below 1 is divided by 1"),
+        (one_more, "nothing is added"),
+        (without_bracket, "a bracket is missing"),
+        (lambda train, test: (scale()(train, test)[0], test), "neither mean nor spread"),
+        (own_spread, "the exam has a say"),
+        (
+            lambda train, test: [each[:, [0, 1, 3]] for each in (train, test)],
+            "all four features stay",
+        ),
         (scale(level=0.0), "take the mean of train off"),
         (scale(spread="var"), "divided by the variance"),
         (scale(back=lambda train, test: (test, train)), "return train first"),
@@ -195,6 +237,14 @@ JOINT = [
     (joint(join=lambda p, c, w: (w * p + c).item()), "no item()"),
     (joint(join=lambda p, c, w: w * p.detach() + c), "no item()"),
     (joint(join=lambda p, c, w: 0.3 * p + c), "use the weight"),
+    (joint(join=lambda p, c, w: w * (p + c)), "on both losses"),
+    (joint(join=lambda p, c, w: (w * p + c) / 2), "no mean of them"),
+    (joint(join=lambda p, c, w: (w * p + c) / (w + 1)), "no mean of them"),
+    (joint(join=lambda p, c, w: (w * p, c)), "add the two"),
+    (joint(labels=lambda logits, true: F.cross_entropy(logits, true, reduction="sum")), "over the pictures is asked"),
+    (joint(lambda logits, tokens: moved(logits.flip(1), tokens.flip(1))), "do not move the targets"),
+    (joint(twice), "softmax twice"),
+    (joint(labels=lambda logits, true: F.cross_entropy(logits.softmax(1), true)), "softmax twice"),
 ]  # fmt: skip
 
 
@@ -227,6 +277,13 @@ CLASSES = [
     (classes(f1=lambda p, r: (p + r) / 2), "ordinary mean"),
     (classes(f1=lambda p, r: (p * r) ** 0.5), "root of their product"),
     (classes(f1=lambda p, r: p * r / np.where(p + r > 0, p + r, 1)), "the 2 is missing"),
+    (classes(f1=lambda p, r: 2 * p * r / np.maximum(p + r, 1)), "may be a fraction"),
+    (
+        lambda counts: np.where(np.isnan(bare_classes(counts)), 1, bare_classes(counts)),
+        "is 0, not 1",
+    ),
+    (lambda counts: 100 * np.stack(classes()(counts)), "not per cent"),
+    (lambda counts: [counts.diagonal() // counts.sum(0).clip(1)] * 3, "cuts the fraction off"),
     (lambda counts: classes()(counts)[:2], "return three"),
     (lambda counts: np.stack(classes()(counts), 1), "return three"),
     (lambda counts: [each.mean() for each in classes()(counts)], "each of the 4 classes"),
@@ -266,6 +323,8 @@ SCORES = [
     (score(every=lambda told: torch.full((told.shape[1],), 1 / told.shape[1])), "even share"),
     (score(start=lambda told: told.softmax(1)), "softmax twice"),
     (score(term=lambda p, q: p * (p / q).log()), "0 · log 0"),
+    (score(end=lambda each: 2 ** each.sum(1).mean()), "a power of 2"),
+    (score(every=lambda told: told.sum(0)), "not their sum"),
     (score(end=lambda each: each.sum(1).exp()), "one number for all pictures"),
 ]
 

@@ -64,6 +64,7 @@ HOW = {
     "cd coursekit": How(FORM, "cd coursekit"),
     ". .venv/bin/activate": How(RUN),
     "make lab": How(DRY, "-m jupyterlab"),
+    "make site": How(DRY, "site/build.py --size cpu"),
     "make notebooks": How(DRY, "coursekit.notebooks"),
     "make course": How(DRY, 'coursekit course --size cpu --lessons ""'),
     'make course SIZE=smoke LESSONS="00 03"': How(DRY, '--size smoke --lessons "00 03"'),

@@ -38,7 +38,7 @@ def sampling(top_k_shares, draw, logits=LOGITS, k=K, temperature=TEMPERATURE, sh
     given = torch.tensor(logits, dtype=torch.float32)
     known, shape = logits is LOGITS, given.shape
     array = _row(top_k_shares, given, k, temperature, shape)
-    _sums(array, np.array(shares))
+    _sums(array, temperature)
     near = [why for row, why in FIRST if known and np.allclose(array[0], row, atol=2e-4)]
     expect_close(array, shares, "the shares", 1e-4, near[0] if near else _why(array, shares))
     whole = _row(top_k_shares, given, 3 * shape[1], 1.0, shape)
@@ -60,10 +60,12 @@ def _row(top_k_shares, given, k, temperature, shape):
     return expect_shape(got, tuple(shape), "the shares", why)
 
 
-def _sums(array, shares):
+def _sums(array, temperature):
     """Shares are numbers from 0 to 1 that sum to 1 in each row."""
     if not np.isfinite(array).all():
         why = "-inf belongs in the logits before the softmax, and not in all of a row"
+        if not np.isnan(array).any() and array.max() <= 1e-6:
+            why = "these are logarithms: softmax makes shares of them"
         raise Wrong("shares without nan or inf", "nan or inf", why)
     sums = array.sum(-1)
     if np.abs(sums - 1).max() > 1e-3 or array.min() < 0:
@@ -72,6 +74,8 @@ def _sums(array, shares):
             why = "these are logits, or logarithms: softmax makes shares of them"
         elif np.allclose(array.sum(0), 1, atol=1e-3):
             why = "softmax over the colours, the last axis"
+        elif np.allclose(sums * temperature, 1, atol=1e-3):
+            why = "the temperature divides the logits, before the softmax, and not the shares"
         elif (sums < 1 + 1e-6).all():
             why = "what is left must sum to 1 again: -inf before the softmax, or divide by the sum"
         raise Wrong(
@@ -127,13 +131,21 @@ def _draws(draw, given, k, temperature, shares):
     if (found[shares == 0] > 0).any():
         b, v = (int(i) for i in np.argwhere((shares == 0) & (found > 0))[0])
         told = f"colour {v} never drawn for the logits {given[b].tolist()}, k = {k}"
-        raise Wrong(told, f"{found[b, v]:.1%} of all draws", why)
+        raise Wrong(told, f"{found[b, v] * DRAWN:.0f} times in {DRAWN} draws", why)
     # The last term is for rare colours, whose counts are skewed
     off = np.abs(found - shares) - 5.5 * np.sqrt(shares * (1 - shares) / DRAWN) - 10 / DRAWN
     if off.max() > 1e-9:
         b, v = (int(i) for i in np.unravel_index(off.argmax(), off.shape))
         told = f"colour {v} in about {shares[b, v]:.1%} of the draws for the logits of row {b}"
         raise Wrong(told, f"in {found[b, v]:.1%}", why)
+    _anew(draw, many[:: DRAWN // 200], k, temperature, shares)
+
+
+def _anew(draw, few, k, temperature, shares):
+    """Other colours at another call, unless the shares leave no choice."""
+    first, second = (as_array(draw(few.clone(), k, temperature), "the colours") for _ in range(2))
+    if shares.max(1).min() < 0.99 and np.array_equal(first, second):
+        raise Wrong("other colours at another call", "the same again", "no seed in here")
 
 
 def _why_drawn(found, given, shares):
@@ -204,6 +216,10 @@ class _Model:
             raise Wrong(
                 "choose gets logits (B, V), those of one place", f"{got}", "[:, t] takes the place"
             )
+        steps = logits - logits.amin(-1, keepdim=True)
+        if (steps - steps.round()).abs().max() > 1e-3:  # those of `look` are whole numbers
+            why = "no softmax and no temperature: `choose` sees to that"
+            raise Wrong("choose gets the model's logits as they are", "other numbers", why)
         return logits.argmin(-1)
 
 
@@ -256,13 +272,23 @@ def _complete(answer, tokens, known, V, step, expected):
     if array.tolist() != expected:
         b, t = (int(i) for i in np.argwhere(array != np.array(expected))[0])
         told = f"{expected[b][t]} drawn at place {t} of picture {b} after {expected[b][:t]}"
-        raise Wrong(told, f"{array[b, t]}", _why_drawing(array, tokens, known, V, step))
+        why = _why_last(array, tokens, known, expected)
+        raise Wrong(told, f"{array[b, t]}", why or _why_drawing(array, tokens, known, V, step))
 
 
 def _turned(array, tokens, known):
     free = ~np.array(known, dtype=bool)
     same = free.any() and (array[:, free] == np.array(tokens)[:, free]).all()
     return "; is `known` turned round?" if same else ""
+
+
+def _why_last(array, tokens, known, expected):
+    """Whether all is right but the last place, where the given token still stands."""
+    last = max(t for t in range(len(known)) if not known[t])
+    left = array[:, last].tolist() == [row[last] for row in tokens]
+    array = array.copy()
+    array[:, last] = [row[last] for row in expected]
+    return "the last place is not drawn" if left and array.tolist() == expected else None
 
 
 def _why_drawing(array, tokens, known, V, step):

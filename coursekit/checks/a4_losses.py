@@ -74,7 +74,8 @@ def _value(got, expected, mistakes, name, tolerance=1e-4):
         why = "one number: the mean over all pictures, too"
     number = float(expect_shape(got, (), name, why))
     if not math.isfinite(number):
-        why = "log(softmax) is -inf where a share is rounded to 0: log_softmax or cross_entropy"
+        why = "exp of a large logit is inf, and log(softmax) is -inf where a share is rounded to 0: log_softmax or "
+        why += "cross_entropy"
         raise Wrong(f"{name} = {expected:.4f}", f"{number}", why)
     if abs(number - expected) > tolerance * max(1.0, abs(expected)):
         near = [why for wrong, why in mistakes.items() if abs(wrong - number) < 2e-4]
@@ -126,6 +127,7 @@ BERT_FOR = {
     2.4118: "softmax twice: cross_entropy takes the logits as they are",
 }
 DRAWS = dict(B=60, T=400)
+FEW = dict(B=4000, T=4)  # so few pixels that many pictures have none masked
 
 
 @exercise("bert")
@@ -156,21 +158,38 @@ def bert(
 
 
 def _mask(draw_mask, share):
-    """Masks by their numbers: a right one is off by 5 standard deviations less than once in a million times."""
+    """Masks by their numbers: a right one is off by 5 standard deviations less than once in 100,000 times."""
     B, T = DRAWS["B"], DRAWS["T"]
     got = draw_mask(B, T, share)
     array = expect_shape(got, (B, T), "the mask", "rows are pictures, columns pixels")
     if array.dtype != bool:
         raise Wrong("a mask of bool", f"{array.dtype}", "True and False: torch.rand(…) < …")
-    if (array == array[0]).all() and array.any() and not array.all():
-        raise Wrong(
-            "another mask for each picture", "the same", "one number for each pixel of each picture"
-        )
+    mixed, why = array.any() and not array.all(), "one number for each pixel of each picture"
+    if mixed and (array == array[0]).all():
+        raise Wrong("another mask for each picture", "the same", why)
+    if mixed and (array == array[:, :1]).all():
+        raise Wrong("a mask of single pixels", "all pixels of a picture, or none", why)
     _enough(array, share)
     if (array == as_array(draw_mask(B, T, share), "the mask")).all():
         raise Wrong("a new mask at each call", "the same again", "no seed in here")
     _spread(array.sum(1), T * share * (1 - share), "picture")
     _spread(array.sum(0), B * share * (1 - share), "place")
+    _each_place(draw_mask, share)
+
+
+def _each_place(draw_mask, share):
+    """Every place is masked as often as the others, and how many of a picture are is left to chance."""
+    B, T = FEW["B"], FEW["T"]
+    array = expect_shape(draw_mask(B, T, share), (B, T), "the mask")
+    off = 5 * math.sqrt(share * (1 - share) / B)
+    for place, found in enumerate(array.mean(0)):
+        if abs(found - share) > off:
+            told = f"about {share:.0%} of the pixels at place {place} of {T} masked"
+            why = "none is left out, the first neither, and none is masked for certain: a picture may have no masked one"
+            raise Wrong(told, f"{found:.1%}", why)
+    if len({int(as_array(draw_mask(1, 100, share), "the mask").sum()) for _ in range(12)}) == 1:
+        why = "each pixel for itself, with probability `share`: no fixed number of them"
+        raise Wrong("numbers of masked pixels that differ from call to call", "the same", why)
 
 
 def _enough(array, share):

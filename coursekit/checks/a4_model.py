@@ -9,7 +9,7 @@ from coursekit.checks.core import Wrong, as_array, exercise, expect_close, expec
 # (tokens, start_id, what is read)
 READ = [
     ([[1, 2, 3, 0], [4, 4, 0, 5], [0, 3, 3, 1]], 6, [[6, 1, 2, 3], [6, 4, 4, 0], [6, 0, 3, 3]]),
-    ([[7, 2]], 8, [[8, 7]]),
+    ([[7, 2]], 9, [[9, 7]]),
 ]
 # The first of these as it comes out with a mistake
 ROWS = [
@@ -196,6 +196,11 @@ def _why_shape(got, shape, colours):
 
 def _forward(own, sizes, tokens, expected, mistakes):
     got = _run(own, "the logits", [tokens], sizes["colours"])
+    if np.abs(_run(own, "the logits", [tokens], sizes["colours"]) - got).max() > 1e-6:
+        why = (
+            "model.eval() turns the blocks' dropout off; is there another one, or a random number?"
+        )
+        raise Wrong("the same logits at each call in evaluation mode", "others", why)
     _looks(own, sizes, tokens)
     near = [why for row, why in mistakes if np.allclose(got[0, 5], row, atol=3e-4)]
     expect_close(got, expected, "the logits", 2e-4, near[0] if near else None)
@@ -264,12 +269,12 @@ def _both(own, sizes, tokens, masked, expected, mistakes):
         other[:, s] = (other[:, s] + 1) % sizes["colours"]
         moved = np.abs(call(other) - got).max(2) > 1e-6  # (B, T)
         for b in range(len(tokens)):
-            _sees(moved[b], bool(masked[b, s]), s)
+            _sees(moved[b], bool(masked[b, s]), s, last=s == tokens.shape[1] - 1)
     near = [why for row, why in mistakes if np.allclose(got[0, 4], row, atol=3e-4)]
     expect_close(got, expected, "the guesses of both", 2e-4, near[0] if near else None)
 
 
-def _sees(moved, hidden, s):
+def _sees(moved, hidden, s, last):
     """moved (T,): which guesses of a picture changed with its token s."""
     if hidden and moved.any():
         why = "the mask, number start_id, takes the place of masked tokens; is it turned round?"
@@ -280,6 +285,8 @@ def _sees(moved, hidden, s):
         why = "causal=False: every place sees all others, before and after"
         if not moved.any():
             why = "only masked tokens are hidden, True is masked: is it turned round?"
+            if last:  # all before it were seen
+                why = "shifted: the guess at place t is about token t, which the mask hides"
         told = f"guess {int(np.argmin(moved))} of both depends on token {s}, which is not masked"
         raise Wrong(told, "it does not", why)
 

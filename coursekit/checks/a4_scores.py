@@ -73,7 +73,7 @@ def _why_counts(got, wanted):
         "only those that are wrong are counted": wanted - np.diag(np.diag(wanted)),
     }
     for why, wrong in alike.items():
-        if np.allclose(got, wrong, atol=1e-6):
+        if np.allclose(np.nan_to_num(got.astype(float)), wrong, atol=1e-6):
             return why
     if got.sum() == wanted.sum() - 1:
         return "one pair is lost: the first or the last"
@@ -130,6 +130,11 @@ def _why_kappa(number, table):
     near = [why for why, wrong in alike.items() if abs(wrong - number) < 1e-5]
     if near:
         return near[0]
+    agreed = (right - chance) / (1 - chance)
+    if number == 0 > agreed:
+        return "worse than chance is below 0"
+    if abs(number - agreed) < 6e-3:
+        return "it is rounded, or computed with too few digits"
     if not np.isfinite(number):
         return "p and e are shares: divide the counts by the number of all digits first"
     return "p: the share on the diagonal; e: the sum over classes of share of row times share of column"

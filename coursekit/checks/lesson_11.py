@@ -5,7 +5,14 @@ import math
 import numpy as np
 import torch
 
-from coursekit.checks.core import Wrong, exercise, expect_close, expect_equal, expect_shape
+from coursekit.checks.core import (
+    Wrong,
+    as_array,
+    exercise,
+    expect_close,
+    expect_equal,
+    expect_shape,
+)
 
 # Logits of the fake model below, a row for each rest of its sum
 TABLE = [
@@ -22,6 +29,7 @@ GIVEN = [[3, 1], [0, 4], [2, 2]]
 WHOLE = [[3, 1, 3, 4, 0, 3], [0, 4, 4, 2, 1, 4], [2, 2, 0, 2, 1, 4]]
 FROM_NOTHING = [[3, 1, 3, 4, 0, 3]] * 2
 LIKELIEST = [[3, 1, 1, 2, 4, 4], [0, 4, 0, 2, 4, 4], [2, 2, 4, 1, 3, 1]]
+ALWAYS_BEGUN = [[3, 1, 3, 3, 3, 3], [0, 4, 4, 4, 4, 4], [2, 2, 0, 0, 0, 0]]
 READ_TWICE = [[3, 1, 1, 2, 0, 3], [0, 4, 2, 1, 4, 3], [2, 2, 0, 2, 0, 3]]
 
 
@@ -31,7 +39,7 @@ class FakeModel:
     pixels, start_id, colours = 6, 5, 5
 
     def __init__(self):
-        self.first, self.steps = None, 0
+        self.first, self.steps, self.logits = None, 0, None
 
     def start(self, memory):
         if not isinstance(memory, torch.Tensor) or memory.ndim != 2:
@@ -40,6 +48,9 @@ class FakeModel:
         return memory.clone()
 
     def step(self, tokens, state):
+        if not isinstance(state, torch.Tensor) or state.is_floating_point():
+            why = "the second argument is the state that start, or the step before, gave: logits, state = model.step(…)"
+            raise Wrong("step(tokens, state)", "another thing than a state", why)
         if not isinstance(tokens, torch.Tensor) or tokens.shape != state.shape[:1]:
             shape = tuple(tokens.shape) if hasattr(tokens, "shape") else type(tokens).__name__
             why = "a step takes one token for each picture: (B,)"
@@ -51,35 +62,58 @@ class FakeModel:
             state = torch.cat([state, tokens[:, None]], 1)
         places = torch.arange(1, state.shape[1] + 1)
         row = ((state * places).sum(1) + state.shape[1]) % len(TABLE)
-        return torch.tensor(TABLE)[row], state  # (B, 5)
+        self.logits = torch.tensor(TABLE)[row]  # (B, 5)
+        return self.logits.clone(), state
+
+    def second(self, logits):
+        """The second likeliest colour of its last logits: neither argmax nor chance gives it."""
+        if not isinstance(logits, torch.Tensor) or not torch.equal(logits, self.logits):
+            shape = tuple(logits.shape) if hasattr(logits, "shape") else type(logits).__name__
+            why = "choose gets the logits of the last step, (B, V), which come first: logits, state = model.step(…)"
+            raise Wrong("choose(logits)", f"choose of other values, {shape}", why)
+        return logits.argsort(-1, descending=True)[:, 1]
 
 
 @exercise("go_on")
 def go_on(answer):
     """answer(model, given (B, S), choose (B, V) -> (B,)) -> tokens (B, model.pixels)."""
     model, given = FakeModel(), torch.tensor(GIVEN)
-    got = answer(model, given, _second)
+    got = answer(model, given, model.second)
     expect_equal(given, GIVEN, "given, afterwards", "the given pixels were written over")
-    if got is not None and np.shape(got) == (3, 4):
+    if got is not None and np.ndim(got) == 2:
+        _expect_columns(np.shape(got)[1])
+    _expect_whole(got, model)
+    why = "S may be 0: the model then begins with start_id alone"
+    _expect_other(
+        answer,
+        torch.zeros(2, 0, dtype=torch.long),
+        FROM_NOTHING,
+        "pictures from nothing, S = 0",
+        why,
+    )
+    why = "where all pixels are given none is chosen"
+    _expect_other(answer, torch.tensor(WHOLE), WHOLE, "a picture that is given whole", why)
+    _expect_other(answer, torch.tensor(GIVEN[:1]), WHOLE[:1], "a batch of one picture")
+
+
+def _expect_other(answer, given, expected, name, why=None):
+    model = FakeModel()
+    try:
+        got = answer(model, given, model.second)
+    except IndexError as error:
+        raise Wrong(f"tokens ({len(given)}, 6), {name}", f"IndexError: {error}", why) from error
+    expect_equal(got, expected, name, why)
+
+
+def _expect_columns(found):
+    """Raises Wrong for another number of columns than pixels."""
+    if found == 4:
         why = "only the chosen pixels are returned; the given ones stand before them"
         raise Wrong("all pixels (3, 6)", "shape (3, 4)", why)
-    if got is not None and np.ndim(got) == 2 and np.shape(got)[1] == 7:
-        raise Wrong(
-            "6 pixels", "7", "one step too many: model.pixels - S pixels are missing, not one more"
-        )
-    _expect_whole(got, model)
-    empty = answer(FakeModel(), torch.zeros(2, 0, dtype=torch.long), _second)
-    expect_equal(empty, FROM_NOTHING, "pictures from nothing, S = 0")
-    full = torch.tensor(WHOLE)
-    why = "where all pixels are given none is chosen"
-    expect_equal(answer(FakeModel(), full, _second), WHOLE, "a picture that is given whole", why)
-    alone = answer(FakeModel(), torch.tensor(GIVEN[:1]), _second)
-    expect_equal(alone, WHOLE[:1], "a batch of one picture")
-
-
-def _second(logits):
-    """The second likeliest colour: neither argmax nor chance gives it."""
-    return logits.argsort(-1, descending=True)[:, 1]
+    if found != 6:
+        many = "too many steps" if found > 6 else "too few steps"
+        why = f"{many}: model.pixels - S pixels are missing, and each takes one"
+        raise Wrong("6 pixels of each picture", f"{found}", why)
 
 
 def _expect_whole(got, model):
@@ -93,6 +127,10 @@ def _expect_whole(got, model):
     mistakes = [
         (LIKELIEST, "the likeliest colour is taken; choose(logits) says which one to take"),
         (READ_TWICE, likely),
+        (
+            ALWAYS_BEGUN,
+            "only the first step is made with start_id; the next ones with what was chosen last",
+        ),
     ]
     expect_equal(got, WHOLE, "all pixels", likely, mistakes)
 
@@ -120,8 +158,12 @@ HOT_TWO = [
     [0.531209, 0, 0, 0.468791],
 ]  # and top 2
 ONE = [[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
-# The last but one with the mistake that the name tells
-HALVED = [[p / 2 for p in row] for row in PLAIN]
+OVER_ROWS = [
+    [0.665241, 0.016924, 0.170953, 0.665529],
+    [0.090031, 0.924006, 0.766157, 0.020097],
+    [0.244728, 0.05907, 0.06289, 0.314374],
+]  # PLAIN, softmax over the batch
+# HOT_TWO with the mistake that the name tells
 NOT_SHARED = [
     [0.404155, 0, 0, 0.314756],
     [0, 0.523082, 0.317265, 0],
@@ -152,7 +194,17 @@ THREE = [
 @exercise("steer")
 def steer(answer):
     """answer(logits (B, V), temperature, top_k) -> probabilities (B, V)."""
-    expect_close(_asked(answer, 1.0, None), PLAIN, "at temperature 1, all kept", 1e-4)
+    mistakes = [
+        (OVER_ROWS, "softmax over the rows of the batch; over the colours, the last dimension"),
+        (LOGITS, "these are still logits: softmax makes probabilities of them"),
+        (
+            [[math.log(p) for p in row] for row in PLAIN],
+            "log_softmax; probabilities are asked: softmax",
+        ),
+    ]
+    expect_close(
+        _asked(answer, 1.0, None), PLAIN, "at temperature 1, all kept", 1e-3, None, mistakes
+    )
     mistakes = [
         (HOT, "multiplied by the temperature; divide: below 1 the likely becomes likelier"),
         (PLAIN, "the temperature is not used"),
@@ -170,6 +222,9 @@ def steer(answer):
         (ONE, "one too few is kept"),
     ]
     got = _asked(answer, 2.0, 2)
+    if np.isnan(as_array(got, "the probabilities").astype(float)).any():
+        why = "a row of which nothing is kept: take the top_k-th largest of the same row, and of the same logits, divided or not"
+        raise Wrong("at temperature 2, top 2: two colours kept in each row", "nan", why)
     expect_close(got, HOT_TWO, "at temperature 2, top 2", 1e-4, None, mistakes)
     expect_close(_asked(answer, 2.0, 1), ONE, "at top 1", 1e-4)
     expect_close(_asked(answer, 2.0, 2, 1), HOT_TWO[:1], "of a single row, top 2", 1e-4)
@@ -212,6 +267,9 @@ def _mistaken(counts):
     shares = [n / sum(counts) for n in counts if n]
     nats = -sum(p * math.log(p) for p in shares)
     return [
+        (math.exp(-sum(n * math.log(n) for n in counts if n)), "divide the counts by their sum first"),
+        (math.exp(nats / len(counts)), "the sum over the classes is asked, not the mean"),
+        (math.exp(nats / len(shares)), "the sum over the classes is asked, not the mean"),
         (nats, "this is the entropy; its exponential is the number of ways"),
         (math.exp(-nats), "the sign: the entropy is minus the sum of p ln p"),
         (2**nats, "natural logarithm and a power of 2 do not belong together"),
@@ -237,14 +295,26 @@ SUMS_SHARED = [0.415282, 0.209555, 0.375164]
 TURNED = [0.113015, 0.822481, 0.064504]
 OF_LAST = [0.363691, 0.241664, 0.394645]
 TWICE = [0.333455, 0.330438, 0.336108]
+OVER_PIXELS = [0.344688, 0.051903, 0.603409]
+EVERY_COLOUR = [0.113196, 0.080633, 0.806171]
 
 
 @exercise("weigh")
 def weigh(answer):
     """answer(logits (K, S, V), given (S,)) -> weights (K,)."""
     got = answer(torch.tensor(GUESSES), torch.tensor(PIXELS))
-    expect_shape(got, (3,), "the weights", "one weight for each of the K candidates")
+    own = "[:, :, given] takes every given colour at every pixel; of each pixel its own is wanted"
+    shape = (
+        "one weight for each of the K candidates: sum over the pixels, of each its own colour only"
+    )
+    expect_shape(got, (3,), "the weights", shape)
     mistakes = [
+        (OVER_PIXELS, "log-softmax over the pixels; over the colours, the last dimension"),
+        (EVERY_COLOUR, own),
+        (
+            [math.log(each) for each in WEIGHTS],
+            "these are logarithms of the weights: softmax, not log_softmax, at the end",
+        ),
         (OF_MEANS, "the mean over the pixels; probabilities multiply, so logarithms add up"),
         (OF_LOGITS, "logits are summed, not log-probabilities: log_softmax over the colours first"),
         (OF_SUMS, "probabilities of pixels are added; their logarithms must be"),

@@ -12,34 +12,22 @@ from coursekit.checks.core import (
     expect_shape,
 )
 
-# Four pictures of four features to learn from, three to be examined. The third feature never changes in training.
-TRAIN = [[1, 10, 5, -3], [2, 14, 5, 0], [4, 12, 5, 3], [5, 20, 5, 8]]
-TEST = [[3, 30, 5, 1], [7, 10, 6, -5], [1, 16, 5, 2]]
-# Spreads with n - 1 and with n below the line: both are right
+# Five pictures of four features to learn from, three to be examined. The first feature's spread is below 1, and the third
+# never changes in training.
+TRAIN = [[0.5, 10, 5, -3], [1, 14, 5, 0], [2, 12, 5, 3], [2.5, 20, 5, 8], [1.5, 15, 5, -2]]
+TEST = [[1.5, 30, 5, 1], [3.5, 10, 6, -5], [0.5, 16, 5, 2]]
+# Spreads with n - 1 and with n below the line: both are right. Of test without the third feature, of which only finite
+# numbers are asked
 TRAIN_RIGHT = (
-    [[-1.09545, -0.92582, 0, -1.066], [-0.54772, 0, 0, -0.4264],
-     [0.54772, -0.46291, 0, 0.2132], [1.09545, 1.38873, 0, 1.2792]],
-    [[-1.26491, -1.06904, 0, -1.23091], [-0.63246, 0, 0, -0.49237],
-     [0.63246, -0.53452, 0, 0.24618], [1.26491, 1.60357, 0, 1.4771]],
+    [[-1.26491, -1.11456, 0.0, -0.94627], [-0.63246, -0.05307, 0.0, -0.27036], [0.63246, -0.58382, 0.0, 0.40555], [1.26491, 1.53916, 0.0, 1.53206], [0.0, 0.2123, 0.0, -0.72097]],
+    [[-1.41421, -1.24612, 0.0, -1.05796], [-0.70711, -0.05934, 0.0, -0.30228], [0.70711, -0.65273, 0.0, 0.45341], [1.41421, 1.72083, 0.0, 1.7129], [0.0, 0.23736, 0.0, -0.80607]],
 )  # fmt: skip
 TEST_RIGHT = (
-    [[0, 3.70328, -0.2132], [2.19089, -0.92582, -1.4924], [-1.09545, 0.46291, 0]],
-    [[0, 4.27618, -0.24618], [2.52982, -1.06904, -1.72328], [-1.26491, 0.53452, 0]],
-)  # without the third feature, of which only finite numbers are asked
-TEST_BY_ITSELF = (
-    [[-0.21822, 1.10427, 0.44023], [1.09109, -0.84444, -1.14459], [-0.87287, -0.25983, 0.70436]],
-    [[-0.26726, 1.35245, 0.53916], [1.33631, -1.03422, -1.40183], [-1.06905, -0.31822, 0.86266]],
+    [[0.0, 4.19288, -0.04506], [2.52982, -1.11456, -1.39688], [-1.26491, 0.47767, 0.18024]],
+    [[0.0, 4.68779, -0.05038], [2.82843, -1.24612, -1.56176], [-1.41421, 0.53405, 0.20152]],
 )  # fmt: skip
-TEST_BY_BOTH = (
-    [[-0.12901, 1.96683, 0.03385], [1.67713, -0.84293, -1.3879], [-1.03208, 0, 0.27081]],
-    [[-0.13935, 2.12442, 0.03656], [1.81151, -0.91047, -1.49911], [-1.11477, 0, 0.29251]],
-)
-TEST_CENTRED = [[0, 16, -1], [4, -4, -7], [-2, 2, 0]]
-TEST_BY_VARIANCE = (
-    [[0, 0.85714, -0.04545], [1.2, -0.21429, -0.31818], [-0.6, 0.10714, 0]],
-    [[0, 1.14286, -0.06061], [1.6, -0.28571, -0.42424], [-0.8, 0.14286, 0]],
-)
 LEAK = "the exam has a say in its own scale: use the mean and spread of the training pictures"
+OWN = "each feature has its own mean and spread, over the pictures: dim 0"
 LIVELY = [0, 1, 3]  # the features that change
 
 
@@ -54,26 +42,21 @@ def standardise(answer):
     if not isinstance(found, (tuple, list)) or len(found) != 2:
         raise Wrong("train and test, a pair", f"a {type(found).__name__}", "return both")
     own, other = (as_array(each, name) for each, name in zip(found, ("train", "test"), strict=True))
-    if own.shape == (3, 4) and other.shape == (4, 4):
-        raise Wrong("train (4, 4), then test (3, 4)", "the other way round", "return train first")
-    own, other = expect_shape(own, (4, 4), "train"), expect_shape(other, (3, 4), "test")
+    if own.shape == (3, 4) and other.shape == (5, 4):
+        raise Wrong("train (5, 4), then test (3, 4)", "the other way round", "return train first")
+    whole = "all four features stay, the one that never changes too"
+    own, other = expect_shape(own, (5, 4), "train", whole), expect_shape(other, (3, 4), "test", whole)  # fmt: skip
     if not (np.isfinite(own).all() and np.isfinite(other).all()):
         likely = "the third feature never changes, so its spread is 0: divide it by something else"
         raise Wrong("finite numbers", "nan or inf", likely)
-    mistakes = [
-        (each, "this is the mean of each picture; each feature has its own, over dim 0")
-        for each in _by_picture(TRAIN)
-    ]
-    expect_close(own, _nearest(own, TRAIN_RIGHT), "train", 1e-3, _why_train(own), mistakes)
+    mistakes = _mistaken(TRAIN, slice(None))
+    expect_close(own, _nearest(own, TRAIN_RIGHT), "train", 1e-3, None, mistakes)
     if np.abs(other).max() > 1e5:
         likely = "the third feature is 5 in train and 6 once in test: a spread of almost 0 blows it up; divide by 1"
         raise Wrong("test of moderate size", f"{np.abs(other).max():.3g}", likely)
-    mistakes = [(each, LEAK) for each in (*TEST_BY_ITSELF, *TEST_BY_BOTH)]
-    mistakes += [(TEST_CENTRED, "the mean is gone, the spread is still there: divide by it")]
-    other = other[:, LIVELY]
-    expect_close(
-        other, _nearest(other, TEST_RIGHT), "test, features 0, 1 and 3", 1e-3, None, mistakes
-    )
+    other, mistakes = other[:, LIVELY], _mistaken(TEST, LIVELY)
+    right = _nearest(other, TEST_RIGHT)
+    expect_close(other, right, "test, features 0, 1 and 3", 1e-3, None, mistakes)
 
 
 def _nearest(got, rights):
@@ -81,21 +64,44 @@ def _nearest(got, rights):
     return min((np.array(each) for each in rights), key=lambda each: np.abs(got - each).max())
 
 
-def _by_picture(rows):
+def _mistaken(rows, features):
+    """What usual mistakes make of TRAIN or TEST, in some of its features, with what to say of them."""
     rows = np.array(rows, float)
-    left = rows - rows.mean(1, keepdims=True)
-    return [left / rows.std(1, keepdims=True, ddof=k) for k in (0, 1)]
+    tried = [
+        (0, 1, "neither mean nor spread is taken off; or those of a train that was scaled before")
+    ]
+    for n in (0, 1):  # n and n - 1 below the line
+        alone = rows.mean(1, keepdims=True), rows.std(1, ddof=n, keepdims=True)
+        tried += [(*alone, OWN), *_scales(np.array(TRAIN, float), n), *_leaks(n)]
+    return [(((rows - mean) / width)[:, features], sentence) for mean, width, sentence in tried]
 
 
-def _why_train(own):
-    """What the columns of a wrong `train` tell."""
-    middle, spread = own.mean(0)[LIVELY], own.std(0)[LIVELY]
-    if np.abs(middle).max() > 1e-3 and np.abs(middle - middle[0]).max() > 1e-3:
-        scaled = np.abs(spread - 1).max() < 0.2
-        return "take the mean of train off first" if scaled else LEAK
-    if np.abs(spread * np.array(TRAIN, float).std(0)[LIVELY] - 1).max() < 0.4:
-        return "divided by the variance: the spread is its root, std"
-    return None
+def _scales(train, n):
+    """Wrong (mean, width) of what usual mistakes divide by, and their sentences."""
+    mean, spread = train.mean(0), train.std(0, ddof=n)
+    still = spread == 0
+    width = spread + still
+    return [
+        (mean, np.maximum(width, 1), "a spread below 1 is divided by 1; only one of 0 is"),
+        (mean, spread + 1, "nothing is added to the spread; only where it is 0, divide by 1"),
+        (mean, width**2, "divided by the variance: the spread is its root, std"),
+        (0, width, "take the mean of train off first"),
+        (mean, 1, "the mean is gone, the spread is still there: divide by it"),
+        (mean / width, 1, "a bracket is missing: (x - mean) / spread"),
+        (train.min(0), np.ptp(train, 0) + still, "scaled by least and most; mean and spread are asked"),
+        (train.mean(), train.std(ddof=n), OWN),
+    ]  # fmt: skip
+
+
+def _leaks(n):
+    """As `_scales`, where the exam has a say in the mean, in the spread, or in both."""
+    train, test = np.array(TRAIN, float), np.array(TEST, float)
+    sets = train, test, np.concatenate([train, test])
+    means = [each.mean(0) for each in sets]
+    widths = [each.std(0, ddof=n) for each in sets]
+    widths = [each + (each == 0) for each in widths]
+    pairs = ((1, 1), (0, 1), (1, 0), (2, 2), (0, 2), (2, 0))
+    return [(means[i], widths[j], LEAK) for i, j in pairs]
 
 
 # B = 2 pictures of T = 3 pixels in V = 4 colours, and C = 5 classes
@@ -126,6 +132,13 @@ JOINT_MISTAKES = [
     ),
     (4.806048, "nats are asked, not bits"),
     (3.578998, "nats are asked, not bits"),
+    (1.391064, "the weight is on both losses: it belongs to the pixels' one"),
+    (1.665650, "the two losses add up; no mean of them is asked"),
+    (2.562538, "the two losses add up; no mean of them is asked"),
+    (6.103074, "the mean over the pictures is asked, not their sum"),
+    (3.449427, "do not move the targets: this model's logits t already guess token t"),
+    (2.319108, "softmax twice: F.cross_entropy takes the logits themselves"),
+    (3.214540, "softmax twice: F.cross_entropy takes the logits themselves"),
     (2.202348, "softmax twice: F.cross_entropy takes the logits themselves"),
 ]
 
@@ -144,6 +157,8 @@ def joint_loss(answer):
     except (RuntimeError, ValueError) as error:
         likely = "cross_entropy wants the colours in dimension 1: transpose(1, 2), or flatten(0, 1) on both"
         raise Wrong("one number", str(error).splitlines()[0], likely) from error
+    if isinstance(got, (tuple, list)):
+        raise Wrong("one number", f"{len(got)} of them", "add the two losses up")
     expect_shape(got, (), "the loss", "one number for the whole batch: take means")
     expect_close(got, JOINT, "the loss", 1e-4, mistakes=JOINT_MISTAKES)
     _expect_gradients(got, pixels, classes)
@@ -163,9 +178,10 @@ def _expect_gradients(loss, pixels, classes):
             raise Wrong(f"a gradient at {name}", "none", likely)
 
 
-# Rows are true classes. Nothing was called 2, and nothing is a 3: two scores are 0 / 0
-COUNTS = [[5, 1, 0, 2], [2, 6, 0, 0], [0, 3, 0, 1], [0, 0, 0, 0]]
-PRECISION, RECALL, F1 = [5 / 7, 0.6, 0, 0], [0.625, 0.75, 0, 0], [2 / 3, 2 / 3, 0, 0]
+# Rows are true classes. Nothing was called 2, and nothing is a 3: two scores are 0 / 0. Of class 1 precision and recall
+# are small, so that their sum is below 1
+COUNTS = [[5, 1, 0, 2], [4, 2, 0, 1], [0, 3, 0, 1], [0, 0, 0, 0]]
+PRECISION, RECALL, F1 = [5 / 9, 1 / 3, 0, 0], [5 / 8, 2 / 7, 0, 0], [10 / 17, 4 / 13, 0, 0]
 SWAPPED = "rows and columns are exchanged: precision looks along the column of what was *called* c, recall along the row"
 OF_ALL = "divided by all pictures: precision divides by the column's sum, recall by the row's"
 
@@ -191,17 +207,32 @@ def by_class(answer):
     if any(np.isnan(each.astype(float)).any() for each in arrays):
         likely = "nothing was called 2 and nothing is a 3: where the sum is 0, let the score be 0"
         raise Wrong("numbers", "nan", likely)
-    shares = [v / 20 for v in (5, 6, 0, 0)]
-    lies = [(RECALL, SWAPPED), (shares, OF_ALL)]
-    expect_close(arrays[0], PRECISION, "precision", 1e-4, mistakes=lies)
-    lies = [(PRECISION, SWAPPED), (shares, OF_ALL)]
-    expect_close(arrays[1], RECALL, "recall", 1e-4, mistakes=lies)
+    for got, right, other, name in (
+        (arrays[0], PRECISION, RECALL, "precision"),
+        (arrays[1], RECALL, PRECISION, "recall"),
+    ):
+        lies = [
+            (other, SWAPPED),
+            ([v / 19 for v in (5, 2, 0, 0)], OF_ALL),
+            ([100 * v for v in right], "shares are asked, from 0 to 1, not per cent"),
+            ([0, 0, 0, 0], "// cuts the fraction off: divide by /"),
+        ]
+        lies += [
+            (each, "where the sum is 0 the score is 0, not 1")
+            for each in ([*right[:3], 1], [*right[:2], 1, 0], [*right[:2], 1, 1])
+        ]
+        expect_close(got, right, name, 1e-4, mistakes=lies)
     halves = [(p + r) / 2 for p, r in zip(PRECISION, RECALL, strict=True)]
+    bounded = [2 * p * r / max(p + r, 1) for p, r in zip(PRECISION, RECALL, strict=True)]
     roots = [(p * r) ** 0.5 for p, r in zip(PRECISION, RECALL, strict=True)]
     lies = [
         (halves, "this is their ordinary mean; the harmonic one is 2 p r / (p + r)"),
         (roots, "this is the root of their product; the harmonic mean is 2 p r / (p + r)"),
         ([each / 2 for each in F1], "the 2 is missing: 2 p r / (p + r)"),
+        (
+            bounded,
+            "p + r may be a fraction, which a bound of 1 changes: only where it is 0, divide by 1",
+        ),
     ]
     expect_close(arrays[2], F1, "F1", 1e-4, mistakes=lies)
 
@@ -222,6 +253,8 @@ SCORE_MISTAKES = [
     (2.868702, "only how varied the pictures are: the rows themselves are missing"),
     (1.826676, "compared with an even share for each class: p(y) is the mean of the rows"),
     (1.204320, "the classes of a picture are added up; only over pictures comes a mean"),
+    (1.471969, "a power of 2 and the natural log do not fit: take exp"),
+    (0.349346, "p(y) is the mean of the rows, not their sum"),
     (1.066628, "softmax twice: these are probabilities already"),
     (0.572498, "the sign: KL is the sum of p(y | x) · log(p(y | x) / p(y))"),
 ]
