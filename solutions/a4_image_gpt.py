@@ -318,6 +318,7 @@ def drawn_model(layers):
     given["layers"] = layers
     B, T = int(generator.integers(2, 4)), int(generator.integers(6, 9))
     tokens = torch.from_numpy(generator.integers(0, given["colours"], (B, T)))
+    tokens[1, :3] = torch.from_numpy(generator.integers(0, given["colours"] - 1, 3))
     masked = torch.from_numpy(generator.random((B, T)) < 0.4)
     masked[:, 1], masked[:, 2] = True, False
     key = float(generator.uniform(20, 900))

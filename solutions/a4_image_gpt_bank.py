@@ -138,6 +138,7 @@ wrong("model", "always-causal", ("x = block(x, causal=causal)", "x = block(x, ca
 wrong("model", "logits-shifted-again", (FORWARD, FORWARD + "[:, 1:]"), message="the first pixel is guessed, too")
 wrong("model", "one-place-too-many", (FORWARD, "self.read(F.pad(tokens, (1, 0), value=self.start_id), causal=True)"), message="as many places as pixels")
 wrong("model", "starts-with-black", (FORWARD, "self.read(shift(tokens, 0), causal=True)"), message="the start is token start_id, and not colour 0")
+wrong("model", "start-above-what-comes", (FORWARD, "self.read(shift(tokens, int(tokens.max()) + 1), causal=True)"), message="start")
 wrong("model", "start-from-the-end", (FORWARD, "self.read(shift(tokens, self.start_id - 1), causal=True)"), message="expected")
 wrong("model", "no-positions", (EMBED, "self.tokens(ids)"), message="no positions are added")
 wrong("model", "positions-one-late", (EMBED, "self.tokens(ids) + self.positions.weight[1 : ids.shape[1] + 1]"), message="positions are one too late")
