@@ -18,7 +18,7 @@
 # - complete above, left or right of what is given, though the model only reads forwards;
 # - tell what a model makes of odd input: rotated, inverted, shifted, empty, and your own.
 #
-# Two hours with the exercises; the code alone takes two to three minutes on a laptop.
+# Two hours with the exercises.
 
 # %%
 from coursekit import sizes
@@ -38,7 +38,7 @@ settings = here.pick(
 #
 # ## 1. The half that is given
 #
-# The model ships with the course: lesson 10's, trained for longer, on 55,000 digits of MNIST. The 5,000
+# The model ships with the course: like lesson 10's, but larger, and trained for longer, on 55,000 digits of MNIST. The 5,000
 # digits that you have are not among them. A **drawer** is such a model with its palette: `tokens` makes
 # colours' numbers of pictures, `images` makes pictures of numbers.
 

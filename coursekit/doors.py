@@ -52,18 +52,23 @@ def with_doors(cells, root, name, assignment):
         return cells
     path = f"assignments/{name}/{name}.ipynb" if assignment else f"course/{name}.ipynb"
     title, *rest = cells
-    title = dict(title, source=_titled(title["source"], links(root, path), measured(root, name)))
+    ways = [_way(*each, plain=assignment) for each in links(root, path).items()]
+    ways = (" · " if assignment else " ").join(ways)
+    title = dict(title, source=_titled(title["source"], ways, measured(root, name)))
     doors = [_code(INSTALL.format(repository=address), "door", assignment), _code(END, "end", assignment)]  # fmt: skip
     return [title, doors[0], *rest, doors[1]]
 
 
-def _titled(source, addresses, figures):
-    """A title cell with badges below its heading and the figures at its end."""
+def _way(name, address, plain):
+    """A badge that leads to an address; as words where `plain`: feedback shows no picture that a network has to bring."""
+    image = next(image for each, image, _ in BADGES if each == name)
+    return f"[{name}]({address})" if plain else f"[![{name}]({image})]({address})"
+
+
+def _titled(source, ways, figures):
+    """A title cell with the ways in below its heading and the figures at its end."""
     heading, _, text = source.partition("\n")
-    badges = [f"[![{name}]({image})]({addresses[name]})" for name, image, _ in BADGES]
-    return "\n\n".join(
-        part for part in (heading, " ".join(badges), text.strip("\n"), figures) if part
-    )
+    return "\n\n".join(part for part in (heading, ways, text.strip("\n"), figures) if part)
 
 
 def measured(root, name):

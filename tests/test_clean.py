@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 import shutil
 import time
 from collections import Counter
@@ -406,7 +407,11 @@ def test_honest_markdown_stays_word_for_word():
     "text", lesson_texts(ROOT) + assignment_texts(ROOT), ids=lambda text: text.stem
 )
 def test_the_courses_own_texts_stay_word_for_word(text):
+    """But for the badges of lessons, pictures that a network has to bring: assignments have words there."""
     given = load(notebook_path(text))
+    if text.parent.name == "course":
+        title = given["cells"][0]
+        title["source"] = re.sub(r"^\[!\[.*\n\n", "", title["source"], flags=re.M)
     made = clean(given).cells
     assert [one.source for one in made] == [one["source"] for one in given["cells"]]
 

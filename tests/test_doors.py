@@ -47,7 +47,8 @@ def test_a_student_s_assignment_has_them_too_and_they_are_locked(tmp_path):
     _, door, *_, end = notebook["cells"]
     assert [notebooks.grade_id(each) for each in (door, end)] == ["door", "end"]
     assert all(each["metadata"]["nbgrader"]["locked"] for each in (door, end))
-    assert "blob/HEAD/assignments/small/small.ipynb" in notebook["cells"][0]["source"]
+    title = notebook["cells"][0]["source"]
+    assert "blob/HEAD/assignments/small/small.ipynb" in title and "![" not in title
 
 
 def test_without_an_address_nothing_is_added(tmp_path):
