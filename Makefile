@@ -2,13 +2,16 @@
 #   make course    run every lesson, release and grade the assignments, end with one table
 #   make course SIZE=smoke LESSONS="00 03"     a quick pass; a part
 #   make test      the tests (TESTS=tests/test_ledger.py for some of them)
-#   make site      the book of what make course ran, in .build/site/html
+#   make site      run what of the lessons has not run, and build the book of them in .build/site/html
+#   make bench     every benchmark that has changed since it ran here, and the page docs/benchmarks.md
 #   make lab       JupyterLab in this folder
 #   make notebooks build the notebooks from their text
 #   make lint      what the code checker says
 #   make drift-newest   the newest releases of everything, in .build/newest, and the tests that meet them
 #   make drift-colab    what an install changes of Colab's packages (LIST=newest: as published today)
 #   make links     whether every link leads somewhere
+#   make coverage  the tests, and which lines of coursekit they reach
+#   make mutants   the share of small errors, made on purpose, that the tests find (SAMPLE=400)
 #   make env       only the environment, .venv (every other target makes it when it is missing)
 #   make clean     remove what was built, but neither .venv nor a class's work in .build/class
 .POSIX:
@@ -17,6 +20,7 @@ SIZE = cpu
 LESSONS =
 TESTS =
 LIST = tests/colab_packages.txt
+SAMPLE = 400
 # The interpreter to build .venv with; the first of these that is 3.11 or newer is taken.
 PYTHON = python3
 BIN = .venv/bin
@@ -49,12 +53,17 @@ env: .venv/made
 course: env
 	@$(BIN)/coursekit course --size $(SIZE) --lessons "$(LESSONS)"
 
+# What make course has run and has not changed since is not run again
 site: env
+	@$(BIN)/coursekit course --size $(SIZE) --lessons "0 1"
 	@$(BIN)/python site/build.py --size $(SIZE)
 
 # A file's tests stay on one worker, which so makes what they share once.
 test: env
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+bench: env
+	@$(BIN)/python benchmarks/run.py
 
 lab: env
 	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m jupyterlab
@@ -74,6 +83,16 @@ drift-colab: env
 links: env
 	@$(BIN)/python tests/links.py
 
+coverage: env
+	@mkdir -p .build/coverage
+	@$(BIN)/python -m coverage erase
+	@OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile $(TESTS); \
+	code=$$?; $(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report || exit 1; \
+	exit $$code
+
+mutants: env
+	@$(BIN)/python tests/mutants.py --sample $(SAMPLE)
+
 clean:
 	@if [ -d .build ]; then \
 	  find .build -mindepth 1 -maxdepth 1 ! -name class -exec rm -rf {} +; \
@@ -81,4 +100,4 @@ clean:
 	@rm -rf .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help env course site test lab notebooks lint drift-newest drift-colab links clean
+.PHONY: help env course site test bench lab notebooks lint drift-newest drift-colab links coverage mutants clean

@@ -3,15 +3,11 @@
     python benchmarks/decoding.py [--pictures 64] [--beam 5] [--length-penalty 0] [--repeats 5]
 
 The model is the captioner that comes with the course, looking at scenes; Hugging Face's `generate` gets the same
-model, wrapped. Prints the medians of seconds, their ratios, and how many captions differ; ends with exit code 1
-if any does.
+model, wrapped. Operations are those of the words of each beam up to its picture's end: what a search reads beyond,
+until all pictures are done, counts as nothing. Ends with exit code 1 if a caption differs.
 """
 
-import argparse
-import statistics
-import sys
-import time
-
+import harness
 import torch
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -93,52 +89,42 @@ def ways(model, memory, bos_id, eos_id, beam, length_penalty):
         return [row[: row.index(eos_id)] if eos_id in row else row for row in rows]
 
     return {
-        "all at once": lambda: search(memory),
+        harness.OURS: lambda: search(memory),
         "one at a time": lambda: [search(part)[0] for part in memory.split(1)],
         "Hugging Face": hugging_face,
     }
 
 
-def measure(searches, repeats):
-    """name → (median seconds, captions), turn by turn so that a busy moment hits all."""
-    seconds, captions = {name: [] for name in searches}, {}
-    for turn in range(repeats + 1):
-        for name, search in searches.items():
-            start = time.perf_counter()
-            captions[name] = search()
-            if turn:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
-    return {name: (statistics.median(seconds[name]), captions[name]) for name in searches}
+def operations(model, captions, beam):
+    """Floating-point operations of the steps that these captions need: the LSTM's four gates, and the logits."""
+    E, H, V = model.embedding.embedding_dim, model.hidden_dim, model.head.out_features
+    steps = beam * sum(len(caption) + 1 for caption in captions)  # one more for the end
+    return 2 * steps * (4 * H * (E + H) + H * V)
+
+
+def rows(options):
+    """A row for greedy search, and one for the beam."""
+    model, memory, *ends = shipped_model(options.pictures)
+    for beam in (1, options.beam):
+        tasks = ways(model, memory, *ends, beam, options.length_penalty)
+        captions = tasks[harness.OURS]()
+        lengths = [len(caption) for caption in captions]
+        name = "greedy" if beam == 1 else f"beam {beam}"
+        yield harness.compare(
+            f"{name}, {len(captions)} pictures", tasks, options, len(captions), "captions",
+            operations=operations(model, captions, beam),
+            note=f"captions of {min(lengths)} to {max(lengths)} words, {len(set(map(tuple, captions)))} different",
+        )  # fmt: skip
 
 
 def main():
     """Prints the comparison, for greedy search and for the beam."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = harness.parser(__doc__)
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--length-penalty", type=float, default=0.0)
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    made = shipped_model(options.pictures)
-    differing = 0
-    for beam in (1, options.beam):
-        found = measure(ways(*made, beam, options.length_penalty), options.repeats)
-        ours, captions = found["all at once"]
-        lengths = [len(caption) for caption in captions]
-        print(
-            f"{'greedy' if beam == 1 else f'beam {beam}'}, {len(captions)} pictures, captions of "
-            f"{min(lengths)} to {max(lengths)} words, {len(set(map(tuple, captions)))} different"
-        )
-        for name, (seconds, others) in found.items():
-            unlike = sum(a != b for a, b in zip(captions, others, strict=True))
-            differing += unlike
-            print(
-                f"  {name:14} {1000 * seconds:8.1f} ms  {seconds / ours:5.1f} times ours  {unlike} differ"
-            )
-    if differing:
-        sys.exit(
-            f"{differing} captions differ: the searches are not the same, do not compare their times."
-        )
+    options = harness.begin(parser.parse_args())
+    harness.report("decoding", rows(options), options)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@
 
     python benchmarks/encoders.py [--names mobilenet_v2 resnet50] [--image-size 224] [--batch 16] [--repeats 5]
 
-Prints the table of docs/encoders.md. Weights are random, so nothing is fetched: size and accuracy of
-the download are what torchvision says of its default weights. Each encoder has a process of its own
-with one thread; times are CPU time, median of the repeats, and so the same on a busy machine, nearly.
+Prints the table of docs/encoders.md; as it compares nothing, `make bench` leaves it out. Weights are random, so
+nothing is fetched: size and accuracy of the download are what torchvision says of its default weights. Each encoder has
+a process of its own with one thread; times are CPU time, median of the repeats, and so the same on a busy machine, nearly.
 The detector takes pictures of 480 pixels, 4 at a time.
 """
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
-import time
+
+import harness
+import torch
+
+from coursekit.errors import CourseError
 
 NAMES = (
     "small_cnn",
@@ -37,10 +40,6 @@ HEAD = (
 
 def measure(name, image_size, batch, repeats):
     """All that the table says of one encoder, measured in this process."""
-    import torch
-
-    from coursekit.errors import CourseError
-
     torch.manual_seed(0)
     try:
         encoder, known = look(name, image_size)
@@ -49,9 +48,11 @@ def measure(name, image_size, batch, repeats):
     batch = DETECTOR_BATCH if "objects" in known else batch
     side = encoder.image_size
     images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    seconds = [cpu_seconds(encoder.eval(), images) for _ in range(repeats + 1)][1:]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return known | {"ms": 1000 * statistics.median(seconds) / batch, "memory": peak}
+    encoder.eval()
+    look_once = torch.no_grad()(lambda: encoder(images).shape)
+    seconds, _ = harness.measure({"": look_once}, repeats)[""]
+    ms = 1000 * statistics.median(seconds) / batch
+    return known | {"ms": ms, "memory": 1000 * harness.peak_memory()}
 
 
 def look(name, image_size=224):
@@ -71,8 +72,6 @@ def look(name, image_size=224):
 
 def shapes(encoder, detector):
     """(N, D) of each kind of embedding that the encoder gives."""
-    import torch
-
     from coursekit.models.sources import Layers
 
     if detector:
@@ -82,16 +81,6 @@ def shapes(encoder, detector):
     for kind, each in {"grid": encoder, "layers": Layers(encoder)}.items():
         found[kind] = [each.boxes(one).shape[1], each.dim]
     return found
-
-
-def cpu_seconds(encoder, images):
-    """CPU seconds of one pass over a batch."""
-    import torch
-
-    started = time.process_time()
-    with torch.no_grad():
-        encoder(images)
-    return time.process_time() - started
 
 
 def published(name):
@@ -141,8 +130,6 @@ def main():
     options = parser.parse_args()
     settings = options.image_size, options.batch, options.repeats
     if options.one:
-        import torch
-
         torch.set_num_threads(1)
         print(json.dumps(measure(options.one, *settings)))
         return

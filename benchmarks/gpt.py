@@ -1,29 +1,21 @@
 """The GPT written by hand against transformers' GPT2LMHeadModel: the same weights, the same results, in one run.
 
-    python benchmarks/gpt.py [--sizes small words gpt2] [--threads 1] [--repeats 7] [--beam 5] [--json FILE]
+    python benchmarks/gpt.py [--sizes small words gpt2] [--threads 1] [--repeats 5] [--beam 5] [--json FILE]
 
-Training is forward, backward and a step of AdamW on the same batches, without dropout. Generation goes on from a
-prefix of embeddings, with a cache: `coursekit.decoding` against `generate` with its SDPA attention, without scores.
-No token ends a caption, so both make the same number. Weights are random, so nothing is fetched; "gpt2" has the build
-of GPT-2 and needs 6 GB. Seconds are CPU time with one thread, and so the same on a busy machine, nearly; with more
-threads they are wall time. Prints tokens a second, medians, their ratio with its range over the repeats, and the share
-of what a large matrix product reaches here. Ends with exit code 1 if logits, losses or tokens differ.
+Reading is a forward pass, of which logits are compared. Training is forward, backward and a step of AdamW on the same
+batches, without dropout. Generation goes on from a prefix of embeddings, with a cache: `coursekit.decoding` against
+`generate` with its SDPA attention, without scores. No token ends a caption, so both make the same number. Weights are
+random, so nothing is fetched; "gpt2" has the build of GPT-2 and needs 6 GB. Operations are those of the weights and of
+the places that a causal mask lets through; backward costs two forwards. Ends with exit code 1 if logits, losses or
+tokens differ.
 """
 
-import argparse
-import json
-import resource
-import statistics
-import sys
-import time
-
+import harness
 import torch
-import transformers
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from coursekit.decoding import beam_search, greedy
-from coursekit.errors import writing
 from coursekit.models.gpt import from_hugging_face
 
 SMALL = dict(dim=128, layers=4, heads=4, context=128)
@@ -35,7 +27,6 @@ SIZES = {
     | dict(rows=2, places=32, pictures=(1, 4), prefix=10, words=8),
 }
 BOS, NONE = 1, -1
-SQUARE = 1024
 
 
 def make_pair(size):
@@ -53,12 +44,14 @@ def make_pair(size):
     return from_hugging_face(theirs, dropout=0.0).eval(), theirs
 
 
-def logits_apart(ours, theirs, size):
-    """The largest difference of logits, as a share of the largest logit."""
+def reading(ours, theirs, size):
+    """name → function that returns logits (2, T, V)."""
     tokens = torch.randint(size["V"], (2, size["places"]))
-    with torch.no_grad():
-        wanted = theirs(tokens).logits
-        return ((ours(None, tokens) - wanted).abs().max() / wanted.abs().max()).item()
+    with_no_gradient = torch.no_grad()
+    return {
+        harness.OURS: with_no_gradient(lambda: ours(None, tokens)),
+        "transformers": with_no_gradient(lambda: theirs(tokens, use_cache=False).logits),
+    }
 
 
 def training(ours, theirs, size):
@@ -80,7 +73,7 @@ def training(ours, theirs, size):
         return step
 
     return {
-        "ours": stepper(ours, lambda: ours(None, inputs)),
+        harness.OURS: stepper(ours, lambda: ours(None, inputs)),
         "transformers": stepper(theirs, lambda: theirs(inputs, use_cache=False).logits),
     }
 
@@ -104,7 +97,7 @@ def generation(ours, theirs, size, pictures, beam):
             do_sample=False, use_cache=True, pad_token_id=0, **beams,
         ).tolist()  # fmt: skip
 
-    return {"ours": hand, "transformers": hugging_face}
+    return {harness.OURS: hand, "transformers": hugging_face}
 
 
 def operations(size, places, heads_used, seen):
@@ -116,113 +109,43 @@ def operations(size, places, heads_used, seen):
     return 2 * (places * size["layers"] * inside + heads_used * size["dim"] * size["V"])
 
 
-def measure(tasks, repeats, clock):
-    """name → (list of seconds, list of results), turn by turn so that a busy moment hits all."""
-    found = {name: ([], []) for name in tasks}
-    for turn in range(repeats + 1):
-        for name, task in tasks.items():
-            start = clock()
-            result = task()
-            if turn:  # the first warms up
-                found[name][0].append(clock() - start)
-            found[name][1].append(result)
-    return found
-
-
-def compare(name, tasks, tokens, flops, options):
-    """One row of the table: medians of both, and whether their results agree."""
-    square = torch.randn(SQUARE, SQUARE)
-    tasks = tasks | {"square": lambda: square.mm(square)[0, 0].item()}
-    found = measure(tasks, options.repeats, options.clock)
-    mine, other, full = (seconds for seconds, _ in found.values())
-    medians = [statistics.median(seconds) for seconds in (mine, other, full)]
-    ratios = [b / a for a, b in zip(mine, other, strict=True)]
-    return {
-        "task": name,
-        "tokens_per_second": [tokens / seconds for seconds in medians[:2]],
-        "ratio": medians[1] / medians[0],
-        "range": [min(ratios), max(ratios)],
-        "share": [flops / seconds / (2 * SQUARE**3 / medians[2]) for seconds in medians[:2]],
-        "agree": agree(found["ours"][1], found["transformers"][1]),
-    }
-
-
-def agree(mine, other):
-    """Whether tokens are equal, or losses within 1e-3."""
-    if isinstance(mine[0], float):
-        return all(abs(a - b) < 1e-3 for a, b in zip(mine, other, strict=True))
-    return mine == other
-
-
-def rows_of(size, options):
+def rows_of(name, size, options):
     """The rows of one size, as they are measured."""
     ours, theirs = make_pair(size)
-    yield {"task": "logits", "apart": logits_apart(ours, theirs, size)}
-    words, prefix = size["words"], size["prefix"]
+    places, prefix, words = size["places"], size["prefix"], size["words"]
+
+    def compare(task, tasks, tokens, flops):
+        return harness.compare(
+            f"{name}: {task}", tasks, options, tokens, "tokens", operations=flops
+        )
+
+    read = 2 * places
+    yield compare(
+        "reading", reading(ours, theirs, size), read, operations(size, read, read, places / 2)
+    )
     for pictures in size["pictures"]:
         for beam in (1, options.beam):
-            tasks = generation(ours, theirs, size, pictures, beam)
-            name = f"{'greedy' if beam == 1 else f'beam {beam}'}, {pictures} at once"
-            flops = operations(size, pictures * prefix, 0, prefix / 2)
+            task = f"{'greedy' if beam == 1 else f'beam {beam}'}, {pictures} at once"
             steps = pictures * beam * words
+            flops = operations(size, pictures * prefix, 0, prefix / 2)
             flops += operations(size, steps, steps, prefix + words / 2)
-            yield compare(name, tasks, pictures * words, flops, options)
-    tokens, seen = size["rows"] * size["places"], size["places"] / 2
-    flops = 3 * operations(size, tokens, tokens, seen)  # backward costs two forwards
-    name = f"training, {size['rows']} × {size['places']}"
-    yield compare(name, training(ours, theirs, size), tokens, flops, options)
-
-
-def line(row):
-    """One line of the table."""
-    if "apart" in row:
-        return f"  logits differ by {row['apart']:.0e} of the largest"
-    mine, other = row["tokens_per_second"]
-    low, high = row["range"]
-    return (
-        f"  {row['task']:20} {mine:9,.0f} {other:12,.0f} {row['ratio']:6.2f}"
-        f" {low:6.2f} –{high:5.2f} {row['share'][0]:7.0%} {row['share'][1]:7.0%}"
-        f"{'' if row['agree'] else '   THEY DIFFER'}"
+            tasks = generation(ours, theirs, size, pictures, beam)
+            yield compare(task, tasks, pictures * words, flops)
+    tokens = size["rows"] * places
+    flops = 3 * operations(size, tokens, tokens, places / 2)
+    yield compare(
+        f"training, {size['rows']} × {places}", training(ours, theirs, size), tokens, flops
     )
 
 
 def main():
-    """Prints the comparison, a line as soon as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Prints the comparison, a row as soon as it is measured."""
+    parser = harness.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--json")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    options.clock = time.process_time if options.threads == 1 else time.perf_counter
-    found, wrong = {}, 0
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, ", end="")
-    print(f"threads: {options.threads}, repeats: {options.repeats}")
-    for name in options.sizes:
-        size = SIZES[name]
-        print(f"{name}: width {size['dim']}, {size['layers']} layers, {size['V']:,} tokens")
-        print(
-            f"  {'tokens a second':20} {'ours':>9} {'transformers':>12} {'ratio':>6} {'its range':>14}",
-            end="",
-        )
-        print(f" {'share of the matrix rate':>15}")
-        found[name] = []
-        for row in rows_of(size, options):
-            found[name].append(row)
-            print(line(row), flush=True)
-            wrong += row.get("apart", 0) > 1e-5 or not row.get("agree", True)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"peak memory {memory:.1f} GB")
-    if options.json:
-        told = dict(threads=options.threads, torch=torch.__version__, memory=memory, sizes=found)
-        with writing(options.json) as path:
-            path.write_text(json.dumps(told | {"transformers": transformers.__version__}, indent=1))
-    if wrong:
-        sys.exit(
-            f"{wrong} results differ: the models are not the same, do not compare their times."
-        )
+    options = harness.begin(parser.parse_args())
+    rows = (row for name in options.sizes for row in rows_of(name, SIZES[name], options))
+    harness.report("gpt", rows, options)
 
 
 if __name__ == "__main__":

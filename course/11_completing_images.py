@@ -475,7 +475,7 @@ whole, known, images = (torch.stack([getattr(each, part) for each in tries]) for
 plots.show(
     completions(whole, known, images, f"Left, then lower half: drawn blindly, then among {K}"),
     alt=f"A {digits.labels[chosen[0]]} of which the left half was given, then the lower one; of each a row of endings drawn "
-    f"blindly, and a row of endings chosen among {K}. Chosen ones join the given pixels better.",
+    f"blindly, and a row of endings chosen among {K}. Chosen right halves all make threes; chosen tops fit hardly better than blind ones.",
 )  # fmt: skip
 few = exam[: settings["weighed"]]
 

@@ -7,7 +7,7 @@ import torch
 
 from coursekit import decoding
 from coursekit.models import cache
-from coursekit.models.cache import Seen, extended, with_room
+from coursekit.models.cache import OfPicture, Seen, extended, with_room
 from coursekit.models.gpt import GPT
 
 B, HEADS, SIZE = 3, 2, 5
@@ -181,3 +181,15 @@ def test_greedy_decoding_joins_as_rarely_as_it_can(monkeypatch):
     monkeypatch.setattr(cache, "_Store", lambda *a: made.append(a) or store(*a))
     decoding.greedy(model, torch.randn(3, 4, 8), 1, -1, 60)
     assert [each[2] for each in made] == [21, 21, 38, 38, 58, 58, 88, 88]  # of two layers
+
+
+def test_what_tells_of_a_picture_is_copied_only_when_its_rows_change_pictures():
+    whole = OfPicture(some(4))
+    beams = decoding.select(whole, torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert same(beams, decoding.select(tuple(whole), torch.tensor([0, 0, 1, 1, 2, 2])))
+    assert decoding.select(beams, torch.tensor([1, 0, 3, 3, 4, 5])) is beams
+    left = decoding.select(beams, torch.tensor([1, 1, 5, 4]))  # picture 1 is done
+    assert same(left, decoding.select(tuple(whole), torch.tensor([0, 0, 2, 2])))
+    crossed = decoding.select(beams, torch.tensor([2, 0, 0, 2, 4, 4]))
+    assert same(crossed, decoding.select(tuple(whole), torch.tensor([1, 0, 0, 1, 2, 2])))
+    assert same(decoding.select(left, torch.tensor([3, 0])), decoding.select(tuple(whole), torch.tensor([2, 0])))  # fmt: skip

@@ -179,6 +179,8 @@ def test_what_a_lesson_can_import_counts_as_its_state(course, monkeypatch, tmp_p
     (course / "requirements.txt").write_text("torch==9\n")
     locked = ledger.fingerprint(text, "smoke", course)
     assert locked != before
+    (course / "requirements.txt").write_text("torch==9\nsphinx==9\n")  # what no lesson needs
+    assert locked == ledger.fingerprint(text, "smoke", course)
     module = tmp_path / "module.py"
     module.write_text("a = 1")
     monkeypatch.setattr(ledger, "reached", lambda *paths: {module})

@@ -79,13 +79,13 @@ def test_logits_are_those_of_transformers(ours, images, memory, tokens):
 
 def test_steps_with_both_caches_equal_the_whole(ours, memory, tokens):
     wanted, state = ours(memory, tokens), ours.start(memory)
-    patches = [each[2:] for each in state]
+    patches = [seen for _, seen in state]
     for t in range(tokens.shape[1]):
         logits, state = ours.step(tokens[:, t], state)
         assert torch.allclose(logits, wanted[:, t], atol=1e-4)
-    for now, before in zip(state, patches, strict=True):
-        assert now[2] is before[0] and now[3] is before[1]  # computed once
-        assert now[0].shape[2] == now[1].shape[2] == tokens.shape[1]
+    for (said, seen), before in zip(state, patches, strict=True):
+        assert seen is before  # computed once
+        assert said[0].shape[2] == said[1].shape[2] == tokens.shape[1]
 
 
 def test_a_state_is_untouched_by_a_step(ours, memory, tokens):

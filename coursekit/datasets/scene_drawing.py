@@ -1,5 +1,7 @@
 """Draws a scene: flat shapes in integer arithmetic, so that the same scene gives the same bytes everywhere."""
 
+import functools
+
 import numpy as np
 
 SIDE = 64  # pixels
@@ -119,14 +121,19 @@ SHAPES = {
 }
 
 YS, XS = np.mgrid[0:SIDE, 0:SIDE].astype(np.int64)
+SLANTED = XS + YS // 2  # equal along a streak of rain
+MARGIN = 3  # pixels that the discs of a thing may reach beyond its square
 
 
 def blank(sky, ground, shade=0):
     """The empty stage: sky above the horizon, ground below, uint8 (64, 64, 3); `shade` is added to all of it."""
-    picture = np.empty((SIDE, SIDE, 3), np.int64)
-    picture[:HORIZON] = _gradient(*SKIES[sky], HORIZON)
-    picture[HORIZON:] = _gradient(*GROUNDS[ground], SIDE - HORIZON)
-    return (picture + shade).clip(0, 255).astype(np.uint8)
+    return (_stage(sky, ground) + shade).clip(0, 255).astype(np.uint8)
+
+
+@functools.cache
+def _stage(sky, ground):
+    above, below = _gradient(*SKIES[sky], HORIZON), _gradient(*GROUNDS[ground], SIDE - HORIZON)
+    return np.concatenate([above, below]).repeat(SIDE, 1)
 
 
 def _gradient(top, bottom, rows):
@@ -147,8 +154,8 @@ def weather(picture, sky, rolls):
         _paint(picture, sun, (255, 226, 122))
     else:
         for x, y in zip(rolls[0::2], rolls[1::2], strict=False):
-            streak = (XS + YS // 2 == x) & (YS // 5 == y // 5)
-            _paint(picture, streak, (206, 216, 232))
+            rows = slice(y // 5 * 5, y // 5 * 5 + 5)
+            _paint(picture[rows], SLANTED[rows] == x, (206, 216, 232))
 
 
 def thing(picture, name, colour, x, y, height):
@@ -157,9 +164,26 @@ def thing(picture, name, colour, x, y, height):
     # A black thing gets a lighter shade, or its parts could not be told apart.
     dark = tuple(c + 60 for c in own) if colour == "black" else tuple(c * 2 // 3 for c in own)
     paints = FIXED | {"own": own, "dark": dark, "green": COLOURS["green"]}
+    (rows, above), (columns, left) = _inside(y - MARGIN), _inside(x - MARGIN)
+    view = picture[rows, columns]
+    for paint, mask in _masks(name, height):
+        part = mask[above:, left:][: view.shape[0], : view.shape[1]]
+        _paint(view[: part.shape[0], : part.shape[1]], part, paints[paint])
+
+
+def _inside(start):
+    """What lies in the picture of a line that begins at `start`: its slice, and how much of it is cut off before."""
+    return slice(max(start, 0), None), max(-start, 0)
+
+
+@functools.cache
+def _masks(name, height):
+    """(paint, bool mask) of each shape of a thing whose square begins at MARGIN: the same wherever it stands."""
+    masks, side = [], height + 2 * MARGIN
     for kind, paint, *numbers in SHAPES[name]:
         scaled = [n * height // 16 for n in numbers]
-        _paint(picture, _mask(kind, x, y, scaled), paints[paint])
+        masks.append((paint, _mask(kind, MARGIN, MARGIN, scaled)[:side, :side]))
+    return masks
 
 
 def _mask(kind, x, y, numbers):
@@ -173,6 +197,7 @@ def _mask(kind, x, y, numbers):
     return _polygon(corners)
 
 
+@functools.cache  # the sun and the moon have few places
 def _disc(x, y, radius):
     return (XS - x) ** 2 + (YS - y) ** 2 <= radius**2
 

@@ -1,5 +1,6 @@
 """Scenes: storybook pictures drawn from a seed, each with five captions that can be proved right or wrong."""
 
+import functools
 import random
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ __all__ = [
     "fact_table",
     "make_scene",
     "scene_captions",
+    "stream",
 ]
 
 THINGS = tuple(NAMES)
@@ -38,6 +40,13 @@ HIDDEN_ON = {
     "rain": set(),
 }
 AFLOAT = {"boat", "ball"}
+# The things that each ground can have
+HOME = {
+    ground: [
+        n for n in THINGS if n in FLYING or (n in AFLOAT if ground == "water" else n != "boat")
+    ]
+    for ground in drawing.GROUNDS
+}
 COLUMNS = ("left", "middle", "right")
 CAPTIONS_PER_SCENE = 5
 # Every fact that a scene can have, in one fixed order
@@ -114,16 +123,9 @@ def make_scene(key, unseen=False):
 
 def _roll(dice, unseen):
     sky, ground = dice.pick(tuple(drawing.SKIES)), dice.pick(tuple(drawing.GROUNDS))
-    names = [n for n in THINGS if _at_home(n, ground)]
-    things = _place(dice.pick_several(names, 1 + dice.below(3)), sky, ground, unseen, dice)
+    things = _place(dice.pick_several(HOME[ground], 1 + dice.below(3)), sky, ground, unseen, dice)
     rolls = tuple(dice.below(64) for _ in range(16))
     return Scene(sky, ground, things, dice.below(17) - 8, rolls)
-
-
-def _at_home(name, ground):
-    if name in FLYING:
-        return True
-    return name in AFLOAT if ground == "water" else name != "boat"
 
 
 def _place(names, sky, ground, unseen, dice):
@@ -136,18 +138,17 @@ def _place(names, sky, ground, unseen, dice):
         count = min(1 + dice.pick((0, 0, 0, 1, 1, 2)), len(row) - waiting)
         columns = tuple(sorted(dice.pick_several(row, count)))
         row[:] = [c for c in row if c not in columns]
-        colour = _colour(name, sky if name in FLYING else ground, unseen, dice)
+        colour = dice.pick(_colours(name, sky if name in FLYING else ground, unseen))
         offsets = tuple((dice.below(5) - 2, dice.below(7) - 3) for _ in columns)
         things.append(Thing(name, colour, dice.pick(("big", "small")), columns, offsets))
     return tuple(sorted(things, key=lambda t: (t.flies, t.columns)))
 
 
-def _colour(name, behind, unseen, dice):
+@functools.cache
+def _colours(name, behind, unseen):
     visible = [c for c in COLOUR_NAMES if c not in HIDDEN_ON[behind]]
-    if unseen:
-        rare = [c for c in visible if (c, name) in UNSEEN_PAIRS]
-        return dice.pick(rare or visible)
-    return dice.pick([c for c in visible if (c, name) not in UNSEEN_PAIRS])
+    rare = [c for c in visible if (c, name) in UNSEEN_PAIRS]
+    return (rare or visible) if unseen else [c for c in visible if c not in rare]
 
 
 def draw(scene):
@@ -181,19 +182,23 @@ def fact_table(dataset):
 class Scenes(CaptionSet):
     """The drawn data set. Splits: train 6,000, dev 500, test 500 and unseen 500 pictures of 64 x 64 pixels.
 
-    `count` takes the first pictures of a split, or more than the split's usual number; `seed` draws another set.
-    The pictures of `unseen` hold colour-thing pairs that no other split has.
+    `count` takes the first pictures of a split, or more than the split's usual number; `seed` draws another set, and
+    `first` begins at a later picture: `stream` goes through a set so, part by part. The pictures of `unseen` hold
+    colour-thing pairs that no other split has. Raises CourseError for another split, or a count or first below 1 or 0.
     """
 
     ALONG = (*CaptionSet.ALONG, "scenes")
 
-    def __init__(self, split="train", count=None, seed=0):
+    def __init__(self, split="train", count=None, seed=0, first=0):
         if split not in SPLITS:
             raise CourseError(f"Scenes have no split '{split}': choose one of {', '.join(SPLITS)}.")
         if count is not None and count < 1:
             raise CourseError(f"The count of pictures is 1 or more, not {count}.")
+        if first < 0:
+            raise CourseError(f"The first picture is number 0 or a later one, not {first}.")
         self.seed = seed
-        keys = [f"{seed}/{split}/{i}" for i in range(SPLITS[split] if count is None else count)]
+        count = SPLITS[split] if count is None else count
+        keys = [f"{seed}/{split}/{i}" for i in range(first, first + count)]
         self.scenes = [make_scene(key, unseen=split == "unseen") for key in keys]
         captions = [scene_captions(s, key) for s, key in zip(self.scenes, keys, strict=True)]
         super().__init__("scenes", split, keys, captions)
@@ -205,3 +210,16 @@ class Scenes(CaptionSet):
     def facts(self):
         """What a caption of each picture may claim: a list of sets, in the order of the pictures."""
         return [scene.facts() for scene in self.scenes]
+
+
+def stream(split="train", count=None, seed=0, part=1000):
+    """The pictures of `Scenes(split, count, seed)` as Scenes of up to `part` pictures, one after another.
+
+    Only one part is in memory at a time, so a million pictures take as much as a thousand. Raises CourseError as Scenes
+    does, when the first part is asked for, and for a part below 1.
+    """
+    if part < 1:
+        raise CourseError(f"A part of a stream is 1 picture or more, not {part}.")
+    count = SPLITS.get(split, 1) if count is None else count
+    for first in range(0, max(count, 1), part):  # a count below 1 is for Scenes to refuse
+        yield Scenes(split, min(part, count - first), seed, first)

@@ -26,6 +26,25 @@ class Seen(tuple):
         return twin.seen(S)
 
 
+class OfPicture(tuple):
+    """Tensors with B first that tell of a picture alone, whatever has been said of it: keys and values of its places.
+
+    All hypotheses about a picture hold the same, so a search that chooses among them anew copies nothing, until a
+    picture is done and falls out.
+    """
+
+    pictures = None  # (B,) whose each row is, since rows were first chosen
+
+    def rows(self, index):
+        """The rows `index` (int64) of all: what `decoding.select` asks of a state."""
+        pictures = index if self.pictures is None else self.pictures[index]
+        if self.pictures is not None and torch.equal(pictures, self.pictures):
+            return self
+        found = OfPicture(each.index_select(0, index) for each in self)
+        found.pictures = pictures
+        return found
+
+
 class _Store:
     """Room for keys (B, heads, E / heads, room) and values (B, heads, room, E / heads); `filled` places are taken.
 

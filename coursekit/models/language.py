@@ -56,18 +56,16 @@ class HuggingFaceLM(nn.Module):
 
     def run(self, x, past=None):
         """x (B, T, E) → (B, T, E) of the last layer, and all layers' keys and values, as in `GPT.run`."""
-        from transformers import DynamicCache
+        from coursekit.models.kept import kept
 
         start = past[0][0].shape[2] if past else 0
         if self.context and start + x.shape[1] > self.context:
             raise CourseError(
                 f"This model reads {self.context} tokens, not {start + x.shape[1]}: cut the text."
             )
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(past or ()):
-            cache.update(keys, values, layer)
+        cache = kept(past)
         found = self.model.base_model(inputs_embeds=x, past_key_values=cache, use_cache=True)
-        return found.last_hidden_state, tuple((one.keys, one.values) for one in cache.layers)
+        return found.last_hidden_state, tuple(layer.past for layer in cache.layers)
 
     @torch.no_grad()
     def _check(self):

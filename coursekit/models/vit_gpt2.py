@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 from transformers import (
-    DynamicCache,
     EncoderDecoderCache,
     GPT2Config,
     GPT2LMHeadModel,
@@ -11,7 +10,9 @@ from transformers import (
 )
 
 from coursekit.errors import CourseError
+from coursekit.models.cache import OfPicture
 from coursekit.models.gpt import GPT, renamed
+from coursekit.models.kept import kept
 from coursekit.models.language import HuggingFaceLM
 from coursekit.models.vit import (
     ViTEncoder,
@@ -113,22 +114,21 @@ class ViTGPT2(nn.Module):
         memory (B, N, D); all four (B, heads, words or N, E / heads). Those of the patches are computed here, once.
         """
         none = memory.new_zeros(len(memory), self.heads, 0, self.dim // self.heads)
-        return tuple((none, none, keys, values) for keys, values in self._patches(memory))
+        return tuple(((none, none), OfPicture(pair)) for pair in self._patches(memory))
 
     def step(self, tokens, state):
         """tokens (B,) and the state → logits (B, V) of the next token, and the next state."""
-        self._fits(state[0][0].shape[2] + 1)
-        words = DynamicCache([layer[:2] for layer in state])
-        patches = DynamicCache([layer[2:] for layer in state])
+        said, seen = zip(*state, strict=True)  # of each layer
+        self._fits(said[0][0].shape[2] + 1)
+        words = kept(said)
         found = self.model.decoder.transformer(
             inputs_embeds=self._words(tokens[:, None]),
-            past_key_values=EncoderDecoderCache(words, patches),
+            past_key_values=EncoderDecoderCache(words, kept(seen)),
             # What the patches were is in the cache; only how many they are is asked again
-            encoder_hidden_states=state[0][2][:, 0],
+            encoder_hidden_states=seen[0][0][:, 0],
             use_cache=True,
         )
-        grown = zip(words.layers, state, strict=True)
-        state = tuple((each.keys, each.values, *layer[2:]) for each, layer in grown)
+        state = tuple(zip((layer.past for layer in words.layers), seen, strict=True))
         return self.head(found.last_hidden_state[:, 0]), state
 
     def hidden(self, memory, tokens):
