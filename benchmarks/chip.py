@@ -51,7 +51,7 @@ TINY = dict(
 )
 
 
-# --- families: (model, loss_of(model), pictures, operations of a step, whether it attends) --------
+# --- families: (model, loss_of(model), pictures, operations of a step) ----------------------------
 def block_operations(places, seen, dim, layers):
     """Of a forward pass of a transformer's blocks over so many places, each of which attends to `seen`."""
     return 2 * places * layers * (12 * dim**2 + 2 * dim * seen)
@@ -67,7 +67,7 @@ def lstm(size, device):
     tokens = torch.randint(4, V, (B, T), device=device)
     word = 8 * H * (E + H) + 2 * H * V
     forward = B * ((T - 1) * word + 4 * size["memory"] * H)
-    return model, lambda m: caption_loss(m, memory, tokens, 0), B, 3 * forward, False
+    return model, lambda m: caption_loss(m, memory, tokens, 0), B, 3 * forward
 
 
 def prefix(size, device):
@@ -86,7 +86,7 @@ def prefix(size, device):
         + 4 * N * E * (size["memory"] + E)
         + 2 * (T - 1) * E * V
     )
-    return model, lambda m: prefix_loss(m, memory, tokens, 2), B, 3 * forward, True
+    return model, lambda m: prefix_loss(m, memory, tokens, 2), B, 3 * forward
 
 
 def vit_gpt2(size, device):
@@ -113,7 +113,7 @@ def vit_gpt2(size, device):
         + 2 * words * E * V
         + 6 * (N - 1) * size["patch"] ** 2 * E
     )
-    return model, lambda m: prefix_loss(m, m.encoder(images), tokens, 2), B, 3 * forward, True
+    return model, lambda m: prefix_loss(m, m.encoder(images), tokens, 2), B, 3 * forward
 
 
 def image_gpt(size, device):
@@ -124,7 +124,7 @@ def image_gpt(size, device):
     model = ImageGPT(V, size["side"], E, size["layers"], size["heads"]).to(device)
     tokens = torch.randint(V, (B, T), device=device)
     forward = B * (block_operations(T, T, E, size["layers"]) + 2 * T * E * V)
-    return model, lambda m: ar_loss(m, tokens), B, 3 * forward, True
+    return model, lambda m: ar_loss(m, tokens), B, 3 * forward
 
 
 FAMILIES = dict(lstm=lstm, prefix=prefix, vit_gpt2=vit_gpt2, image_gpt=image_gpt)
@@ -236,7 +236,7 @@ def one(way, size, device, repeats, rate):
     chosen = sdpa_kernel(KERNELS[way["attention"]]) if way["attention"] else contextlib.nullcontext()  # fmt: skip
     try:
         with chosen:
-            model, loss_of, pictures, operations, _ = FAMILIES[way["family"]](size, device)
+            model, loss_of, pictures, operations = FAMILIES[way["family"]](size, device)
             step = stepper(model, loss_of, way["format"], way["compiled"], device)
             seconds = seconds_of(step, device, repeats)
             parts = shares(step, seconds, device)

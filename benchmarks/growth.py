@@ -1,6 +1,6 @@
 """How cost grows: with the length of a sequence, a batch, a class, a data set.
 
-    python benchmarks/growth.py [--curves sequence batch students scenes] [--again]
+    python benchmarks/growth.py [--curves [sequence batch students scenes]] [--again]
 
 Each point is measured in a process of its own (`growth_points.py`), one thread, CPU time. What is known is kept in
 benchmarks/growth.json, and docs/growth.md is made from it; the book draws its plots. A point that was measured on this
@@ -167,80 +167,87 @@ def own_memory(point):
 
 
 def told(points):
-    """{curve: {"title", "sentence"}} of the curves that have all their points."""
+    """{curve: {"title", "memory", "sentence"}} of the curves that have all their points; the first two are titles of plots."""
     found = {}
     for curve, series in CURVES.items():
         mine = {s: [p for p in points if p["curve"] == curve and p["series"] == s] for s in series}
         if all(len(mine[name]) == len(xs) for name, xs in series.items()):
-            title, sentence = SAYS[curve](mine)
-            found[curve] = dict(title=title, sentence=sentence)
+            found[curve] = dict(
+                zip(("title", "memory", "sentence"), SAYS[curve](mine), strict=True)
+            )
     return found
 
 
 def _says_sequence(mine):
     steps, ends = mine["training"], mine["completion"]
     first, last = steps[0], steps[-1]
-    title = f"{last['x'] / first['x']:.0f} times the pixels cost a step {last['seconds'] / first['seconds']:.0f} times the seconds"
-    return title, (
+    times = f"{last['x'] / first['x']:.0f} times the pixels"
+    return (
+        f"{times} cost a training step {last['seconds'] / first['seconds']:.0f} times the seconds",
+        f"{times} cost a step {own_memory(last) / own_memory(first):.0f} times the memory beyond imports",
         f"From {first['x']:,} to {last['x']:,} pixels attention's share of a step's operations goes from "
         f"{first['attention']:.0%} to {last['attention']:.0%}, and a step's seconds grow with power {law(steps):.2f} "
         f"({law(steps[:2]):.2f} between the two shortest, {law(steps[-2:]):.2f} between the two longest). Completing the "
-        f"lower half grows with power {law(ends):.2f}. A step's memory beyond imports grows from "
-        f"{own_memory(first):,.0f} to {own_memory(last):,.0f} MB, with power {law(steps, own_memory):.2f}: no square of "
-        "the length is kept."
-        if law(steps, own_memory) < 1.5
-        else "A step's memory grows faster than its length."
+        f"lower half grows with power {law(ends):.2f} ({law(ends[-2:]):.2f} between the two longest). A step's memory "
+        f"beyond imports goes from {own_memory(first):,.0f} to {own_memory(last):,.0f} MB, with power "
+        f"{law(steps, own_memory):.2f}; where every pixel's weight on every other was kept, it would be 2.",
     )
 
 
 def _says_batch(mine):
-    parts = []
+    parts, gains = [], []
     for name, each in mine.items():
         one, best, last = each[0], max(each, key=lambda p: p["pictures_a_second"]), each[-1]
-        slope = line_through(each, lambda p: p["memory"])[0]
+        gains.append(best["pictures_a_second"] / one["pictures_a_second"])
         parts.append(
             f"The {name} trains on {one['pictures_a_second']:,.0f} pictures a second one at a time, and on "
             f"{best['pictures_a_second']:,.0f} at its best, with {best['x']}; each picture more in a batch takes "
-            f"{slope:.2g} MB, and {last['x']} take {own_memory(last):,.0f} MB beyond imports."
+            f"{_a_picture(each):.2g} MB, and {last['x']} take {own_memory(last):,.0f} MB beyond imports."
         )
-    gains = [max(p["pictures_a_second"] for p in each) / each[0]["pictures_a_second"] for each in mine.values()]  # fmt: skip
-    names = list(mine)
-    title = f"Batches make the {names[0]} {gains[0]:.1f} times as fast, the {names[1]} {gains[1]:.1f} times"
-    return title, " ".join(parts)
+    names, each = list(mine), list(mine.values())
+    return (
+        f"Batches make the {names[0]} {gains[0]:.1f} times as fast, the {names[1]} {gains[1]:.1f} times",
+        f"A picture more takes the {names[0]} {_a_picture(each[0]):.2g} MB, the {names[1]} {_a_picture(each[1]):.2g} MB",
+        " ".join(parts),
+    )
+
+
+def _a_picture(points):
+    return line_through(points, lambda p: p["memory"])[0]
 
 
 def _says_students(mine):
     every = [p for each in mine.values() for p in each]
     slope, _ = line_through(every, lambda p: p["seconds"])
-    last, real = every[-1], mine["real"][-1]
-    title = (
-        f"Beside its examination, a submission costs {slope:.2f} seconds, in a class of any size"
-    )
-    if not 0.85 < law(every) < 1.15:
-        title = f"Beside examinations, a class costs its size to the power {law(every):.2f}"
-    return title, (
-        f"A student more costs {slope:.2f} seconds of the grading process, for its copy, gradebook rows, feedback page and "
-        f"line of the report; all grows with power {law(every):.2f}. At {last['x']} students that is "
-        f"{last['seconds']:.0f} seconds, of which grading is {last['parts']['grade']:.0f} and the report "
-        f"{last['parts']['report']:.0f}, and {last['memory']:,.0f} MB. Examinations come on top, side by side: a real one "
-        f"of this small assignment took {real['examination']:.1f} seconds. The classes of {mine['simulated'][0]['x']} and "
+    last, real, power = every[-1], mine["real"][-1], law(every)
+    title = f"Beside its examination, a submission costs {slope:.2f} seconds"
+    if power > 1.15:
+        title = f"Beside examinations, a class costs its size to the power {power:.2f}"
+    return (
+        title,
+        f"{last['x']} students take {last['memory'] - every[0]['memory']:,.0f} MB more than {every[0]['x']}",
+        f"A student more costs {slope:.2f} seconds of the grading process, for copy, gradebook rows, feedback page and "
+        f"line of the report; all grows with power {power:.2f}. At {last['x']} students that is "
+        f"{last['seconds']:.0f} seconds, of which grading takes {last['parts']['grade']:.0f} and the report "
+        f"{last['parts']['report']:.1f}, and {last['memory']:,.0f} MB in all. Examinations come on top, side by side: a real "
+        f"one of this small assignment took {real['examination']:.1f} seconds on the clock. Classes of {mine['simulated'][0]['x']} and "
         f"more are simulated: of each, one examination was real, and each other took "
-        f"{growth_points.CLASS['examination']} seconds in which nothing was computed."
+        f"{growth_points.CLASS['examination']} seconds in which nothing was computed, and had the same result.",
     )
 
 
 def _says_scenes(mine):
     stream, whole = mine["streamed"], mine["at once"]
-    last, most = stream[-1], max(map(own_memory, stream))
-    kilobytes = 1e3 * line_through(whole, lambda p: p["memory"])[0]
-    title = f"A stream of {last['x']:,} scenes takes the memory of one of {stream[1]['x']:,}"
-    if most > 2 * own_memory(stream[1]) + 10:
-        title = f"A stream's memory grows to {most:,.0f} MB beyond imports"
-    return title, (
+    few, last, most = stream[1], stream[-1], max(map(own_memory, stream))
+    each = 1e3 * line_through(whole, lambda p: p["memory"])[0]
+    memory = f"A stream of {last['x']:,} scenes takes {most:,.0f} MB; {few['x']:,} take {own_memory(few):,.0f} MB"
+    return (
+        f"A scene costs {1e6 * last['seconds'] / last['x']:.0f} microseconds, however many there are",
+        memory,
         f"A scene with its five captions takes {1e6 * last['seconds'] / last['x']:.0f} microseconds in a stream of "
-        f"{last['x']:,} (power {law(stream):.2f}), and the stream never takes more than {most:,.0f} MB beyond imports. "
-        f"All held at once, their descriptions and captions take {kilobytes:.1f} kB a scene; pictures are drawn when "
-        "they are asked for, and not kept."
+        f"{last['x']:,} (power {law(stream):.2f}), and no stream took more than {most:,.0f} MB beyond imports. "
+        f"All described at once they take {each:.1f} kB a scene, for what is in them and their captions; pictures are "
+        "drawn when they are asked for, and not kept.",
     )
 
 
@@ -260,7 +267,7 @@ def page(known):
         mine = [p for p in known["points"] if p["curve"] == curve]
         said = known["told"].get(curve)
         parts += [f"## {TITLES[curve]}\n", f"{ABOUT[curve]}\n"]
-        parts += [f"**{said['title']}.** {said['sentence']}\n"] if said else ["Not all points are measured yet.\n"]  # fmt: skip
+        parts += [f"**{said['title']}. {said['memory']}.** {said['sentence']}\n"] if said else ["Not all points are measured yet.\n"]  # fmt: skip
         parts += [f"<!-- plot: {curve} -->\n"] if said else []
         parts += ["\n".join(_table(curve, mine)) + "\n"] if mine else []
     return "\n".join(parts)
@@ -323,11 +330,15 @@ def write_page(results, place):
 def main(arguments=None):
     """Measures, keeps, and makes the page; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--curves", nargs="+", choices=list(CURVES), default=list(CURVES))
+    parser.add_argument(
+        "--curves", nargs="*", default=list(CURVES), help="these; none: the page only"
+    )
     parser.add_argument("--again", action="store_true", help="measure what is known as well")
     parser.add_argument("--json", default=ROOT / RESULTS, help="where the points are kept")
     parser.add_argument("--page", default=ROOT / PAGE)
     options = parser.parse_args(arguments)
+    if unknown := set(options.curves) - set(CURVES):
+        parser.error(f"there is no curve {min(unknown)}: choose of {', '.join(CURVES)}")
     try:
         failed = measure_all(options.curves, options.again, options.json)
     except CourseError as error:

@@ -31,6 +31,21 @@ def load_checkpoint(path):
     return saved
 
 
+def load_kind(path, file, kinds, wanted):
+    """(path of the file, what is saved in it) of the run or file at `path`: one whose "model" is among `kinds`.
+
+    file: its name where `path` is a folder. wanted: what it is and which command writes it, for the CourseError that
+    another file raises, as those do that `load_checkpoint` refuses.
+    """
+    path = Path(path)
+    path = path / file if path.is_dir() else path
+    saved = load_checkpoint(path)
+    if saved.get("model") not in kinds:
+        what, command = wanted
+        raise CourseError(f"{path} holds no {what}: give a {file} that `{command}` wrote.")
+    return path, saved
+
+
 def claim(out, told):
     """Keeps in the folder `out` whose run it is, `told` in words; raises CourseError if it is another's.
 

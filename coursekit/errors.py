@@ -1,8 +1,12 @@
 """What every floor of the course shares: one kind of error for bad input, and safe writing."""
 
+import errno
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
+
+LEAST_FREE = 1 << 20  # bytes: with less, a failure without a reason is that of a full disk
 
 
 class CourseError(Exception):
@@ -31,7 +35,7 @@ def writing(path):
 
     Whatever goes wrong inside the block, `path` keeps its earlier content (or stays absent) and the
     temporary file is removed.  The temporary name ends in the same suffixes, for writers that
-    choose a format by it.  Raises CourseError if the folder cannot be made.
+    choose a format by it.  Raises CourseError if the folder cannot be made, and OSError if the disk is full, of torch's writer too.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.part.{path.name}")
@@ -44,5 +48,24 @@ def writing(path):
     try:
         yield temporary
         os.replace(temporary, path)
+    except RuntimeError as error:  # torch's writer hides the reason
+        if shutil.disk_usage(path.parent).free >= LEAST_FREE:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_told():
+    """What a full disk raises, in the block of a whole command, becomes a CourseError."""
+    try:
+        yield
+    except OSError as error:
+        full = os.strerror(errno.ENOSPC)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and full not in str(error):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        raise CourseError(
+            f"No space is left{where}: make room on that disk, then give the same command again."
+        ) from error

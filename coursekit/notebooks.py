@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coursekit import doors
-from coursekit.errors import CourseError, writing
+from coursekit.errors import CourseError, full_disk_told, writing
 
 KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -224,7 +224,8 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
     options = parser.parse_args(arguments)
     try:
-        changed = build(options.paths or None, check=options.check)
+        with full_disk_told():
+            changed = build(options.paths or None, check=options.check)
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ import lessons
 import pages
 
 from coursekit import doors, notebooks
-from coursekit.errors import CourseError, writing
+from coursekit.errors import CourseError, full_disk_told, writing
 
 HERE = Path(__file__).resolve().parent
 SIZES = ("smoke", "cpu", "gpu")
@@ -130,7 +130,8 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, help="folder to build in; default .build/site")
     options = parser.parse_args(arguments)
     try:
-        html, told = build(notebooks.course_root(), options.size, options.executed, options.out)
+        with full_disk_told():
+            html, told = build(notebooks.course_root(), options.size, options.executed, options.out)
     except CourseError as error:
         print(f"site: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import curves
 import jinja2
 import lessons
 
@@ -40,7 +41,8 @@ def laid_out(book):
         files |= lessons.page(book, lesson)
     for name in guides(book.root):
         text = (book.root / name).read_text(encoding="utf-8")
-        files |= _page(name, linked(book, text, name, files))
+        text = curves.with_plots(linked(book, text, name, files), name, book.root, files)
+        files |= _page(name, text)
     strict = dict(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     fill = jinja2.Environment(**strict)
     known = dict(book=book, guides=guides(book.root), assignments=assignments(book))

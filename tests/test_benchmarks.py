@@ -104,20 +104,16 @@ def no_java(module, monkeypatch):
 def stand_in_class(module, monkeypatch):
     """Grading without nbgrader: every command ends at once, and each student has five points."""
     students = {}
-    monkeypatch.setattr(module, "make_course", lambda folder: folder)
+
+    def make_course(folder):
+        (folder / "nbgrader_config.py").write_text("c = get_config()\n")
+        return folder
+
+    monkeypatch.setattr(module, "make_course", make_course)
     monkeypatch.setattr(module, "hand_in", lambda course, count: students.update({course: count}))
     monkeypatch.setattr(module, "run", lambda course, *command: (1.0, 0.5))
     monkeypatch.setattr(module, "total", lambda course: 5 * students[course])
     monkeypatch.setattr(module.subprocess, "run", lambda *a, **k: None)
-    # A course of the other side has a configuration of its own
-    make = module.tempfile.mkdtemp
-
-    def with_configuration(dir):
-        folder = make(dir=dir)
-        Path(folder, "nbgrader_config.py").write_text("c = get_config()\n")
-        return folder
-
-    monkeypatch.setattr(module.tempfile, "mkdtemp", with_configuration)
 
 
 SHRINK = dict(gpt=small_gpt, image_gpt=small_image_gpt, lstm=small_lstm, scoring=no_java)

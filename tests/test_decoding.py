@@ -156,6 +156,15 @@ def test_temperature_near_zero_is_greedy():
     assert cold == greedy(model, memory(), BOS, EOS, max_len=6)[0]
 
 
+@pytest.mark.parametrize(
+    "options", [{"top_k": 1}, {"top_p": 1e-6}, {"top_k": V, "top_p": 1e-6}, {"top_k": 1, "top_p": 1.0}]
+)  # fmt: skip
+def test_where_one_token_is_left_it_is_the_likeliest(options):
+    model = Table(4)
+    kept = sample(model, memory(), BOS, EOS, max_len=6, **options)[0]
+    assert kept == greedy(model, memory(), BOS, EOS, max_len=6)[0]
+
+
 def test_filters():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     assert filter_logits(logits, top_k=2).isfinite().tolist() == [[True, True, False, False]]

@@ -394,6 +394,19 @@ def test_features_of_something_else_are_computed_anew(small, tmp_path, change):
     assert data.looks >= 2 * len(data), "old features were taken"
 
 
+@pytest.mark.parametrize("changed", [0, COUNT // 2, COUNT - 1])
+def test_one_other_picture_at_the_ends_or_in_the_middle_is_noticed(small, tmp_path, changed):
+    class Other(Noise):
+        def image(self, index):
+            picture = super().image(index)
+            return 255 - picture if index == changed else picture
+
+    old = cached_features(small, Noise(), tmp_path / "noise.pt")
+    new = cached_features(small, Other(), tmp_path / "noise.pt")
+    moved = (old - new).abs().amax((1, 2)) > 0
+    assert moved.tolist() == [index == changed for index in range(COUNT)]
+
+
 def test_features_of_another_picture_size_are_computed_anew(tmp_path):
     data, shapes = Noise(count=2), []
     for size in (32, 64):

@@ -33,6 +33,7 @@ from coursekit.metrics.judgement import (
         ),
         ([1, 2, 3], [1, 2, 3], 1, 1),
         ([1, 2, 3], [3, 2, 1], -1, -1),
+        ([1, 2, 3], [1, 1, 2], 0.816496580927726, 0.8888888888888888),
     ],
 )
 def test_known_values(scores, ratings, b, c):

@@ -108,6 +108,23 @@ def test_more_padding_changes_nothing():
     )
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LSTMLanguageModel(V, 5, H, "gru", layers=2, dropout=0.25),
+        lambda: ShowAndTell(V, D, 5, H, "state", dropout=0.25, cell="by_hand"),
+    ],
+)
+def test_settings_make_the_same_model_again(make):
+    model = make()
+    again = type(model)(**model.settings)
+    again.load_state_dict(model.state_dict())
+    memory, tokens = inputs()
+    assert again.settings == model.settings and again.dropout.p == 0.25
+    assert getattr(again.recurrent, "dropout", None) == getattr(model.recurrent, "dropout", None)
+    assert torch.equal(again.eval()(memory, tokens), model.eval()(memory, tokens))
+
+
 def test_bad_settings():
     with pytest.raises(CourseError, match="cannot enter as 'poem'"):
         ShowAndTell(V, D, image_as="poem")

@@ -190,6 +190,8 @@ def test_people_against_people():
     scores = human_scores(REFERENCES, meteor=False)
     firsts, others = [each[0] for each in REFERENCES], [each[1:] for each in REFERENCES]
     assert scores == caption_scores(firsts, others, meteor=False)
+    each = human_scores(REFERENCES, meteor=False, per_caption=True)
+    assert each == caption_scores(firsts, others, meteor=False, per_caption=True)
     with pytest.raises(CourseError, match="two references or more"):
         human_scores([["a"], ["a", "b"]])
 

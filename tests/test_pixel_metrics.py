@@ -181,6 +181,7 @@ TOKENS = torch.zeros(2, 4, dtype=torch.int64)
         (lambda: unigram(TOKENS[0], TOKENS, 2), r"\(4,\) of torch.int64"),
         (lambda: unigram(TOKENS.float(), TOKENS, 2), "whole numbers"),
         (lambda: unigram(TOKENS[:0], TOKENS, 2), "at least one"),
+        (lambda: per_position(TOKENS + 2, TOKENS, 2), "from 2 to 2 do not fit 2 colours"),
         (lambda: per_position(TOKENS, TOKENS[:, :3], 2), "4 and of 3 pixels"),
         (lambda: neighbours(TOKENS[:, :3], TOKENS[:, :3], 2), "no square of side 1"),
         (lambda: neighbours(TOKENS, TOKENS, 2, side=4), "no square of side 4"),

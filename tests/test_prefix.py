@@ -81,6 +81,14 @@ def test_mappers(memory, mapper, length, places):
     assert torch.allclose(made(memory)[1:2], made(memory[1:2]), atol=1e-5)
 
 
+def test_mappers_drop_out_as_they_are_told():
+    def rates(name):
+        made = make_mapper(name, D, E, 2, dropout=0.25)
+        return {each.p for each in made.modules() if isinstance(each, torch.nn.Dropout)}
+
+    assert [rates(name) for name in MAPPERS] == [set(), {0.25}, {0.25}]
+
+
 def test_each_embedding_of_the_picture_becomes_its_own_of_the_language(memory):
     made = make_mapper("mlp", D, E, 2)
     changed = memory.clone()

@@ -304,6 +304,9 @@ def test_a_transformers_layers_are_patches_after_evenly_spaced_blocks(monkeypatc
     second = seen[1][:, 1:].transpose(1, 2)
     assert [each.shape for each in maps] == [(2, 36, 4, 4)] * 2
     assert torch.equal(maps[0].flatten(2), second)
+    uneven, blocks = encoder.maps(noise(), 3), seen[4:]
+    assert torch.equal(uneven[0].flatten(2), blocks[0][:, 1:].transpose(1, 2))
+    assert torch.equal(uneven[1].flatten(2), blocks[1][:, 1:].transpose(1, 2))
     encoder.grid = True
     assert torch.allclose(maps[1].flatten(2).transpose(1, 2), encoder(noise()), atol=1e-6)
     assert Layers(encoder)(noise()).shape == (2, 4, 4 * 36)
@@ -340,6 +343,12 @@ def test_objects_are_torchvisions_detections_best_first(detector):
             assert wanted["scores"][far.argmin()].item() == pytest.approx(score, abs=1e-4)
             assert far.min() < 1e-3
     assert detector.boxes(images)[1, 2].tolist() == pytest.approx(detector.detect(images)[1][2][2])
+
+
+def test_the_threshold_and_the_number_of_proposals_reach_the_detector(detector):
+    model = detector.detector.eval()
+    assert model.roi_heads.score_thresh == 0.3
+    assert model.rpn.post_nms_top_n() == detectors.PROPOSALS
 
 
 def tell(detector, monkeypatch, *things):

@@ -206,6 +206,13 @@ def test_a_frozen_encoder_stays_frozen_and_is_shared(images, tokens):
     assert whole.model.encoder.training
 
 
+def test_small_models_drop_out_as_they_are_told():
+    gpt, vit = small_gpt2(V, CONTEXT, 24, 1, 2, dropout=0.25), small_vit(24, 8, 24, 1, 2, 0.25)
+    rates = [each.p for each in gpt.modules() if isinstance(each, torch.nn.Dropout)]
+    assert len(rates) == 4 and set(rates) == {0.25}
+    assert vit.vit.config.hidden_dropout_prob == 0.25
+
+
 def test_our_gpt_and_back():
     torch.manual_seed(0)
     gpt = stirred(GPT(V, CONTEXT, dim=36, layers=2, heads=3)).eval()

@@ -2,12 +2,12 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from coursekit import decoding
+from coursekit.checkpoints import load_kind
 from coursekit.errors import CourseError, writing
 from coursekit.models.attention import ShowAttendAndTell, attention_loss
 from coursekit.models.encoders import SHIPPED
@@ -17,7 +17,7 @@ from coursekit.models.lstm import ShowAndTell, caption_loss
 from coursekit.models.prefix import PrefixCaptioner, prefix_loss
 from coursekit.models.sources import make_encoder
 from coursekit.text import pad, tokenizer_from_dict
-from coursekit.training import TrainSettings, load_checkpoint
+from coursekit.training import TrainSettings
 
 MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
 # Tokens that a small language model reads: five captions one after another, or a picture and a caption
@@ -201,11 +201,7 @@ def load_captioner(path):
 
     Raises CourseError if there is none, or if the file holds something else.
     """
-    path = Path(path)
-    path = path / FILE if path.is_dir() else path
-    saved = load_checkpoint(path)
-    if saved.get("model") not in MODELS:
-        raise CourseError(f"{path} holds no captioner: give a {FILE} that `coursekit train` wrote.")
+    path, saved = load_kind(path, FILE, MODELS, ("captioner", "coursekit train"))
     try:
         captioner = Captioner(_recipe(saved["recipe"]), tokenizer_from_dict(saved["tokenizer"]))
         found = captioner.load_state_dict(saved["weights"], strict=False)

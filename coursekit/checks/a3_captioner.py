@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from coursekit.checks.a1_training import numbers
+from coursekit.checks.captions import expect_bleu
 from coursekit.checks.core import Wrong, exercise
 
 # --- 8 what learns, and what stays --------------------------------------------------------------
@@ -105,17 +106,7 @@ def _moves(before, after, learning_rate):
 @exercise("train_captioner")
 def captions(describe, memory, references, score, at_least):
     """describe(memory (B, N, D)) -> B captions; score(captions, references) -> BLEU-4, 0 to 1."""
-    told = describe(memory.clone())
-    if not isinstance(told, (list, tuple)) or not all(isinstance(one, str) for one in told):
-        raise Wrong("a list of strings", f"a {type(told).__name__}", "one caption for each picture")
-    if len(told) != len(references):
-        raise Wrong(f"{len(references)} captions", f"{len(told)}", "one caption for each picture")
-    told, bleu = list(told), score(list(told), references)
-    if bleu < at_least:
-        likely = _why_poor(told, references, score, bleu)
-        got = f"{bleu:.3f}; for one, '{told[0][:60]}'"
-        raise Wrong(f"BLEU-4 of at least {at_least:.2f}", got, likely)
-    print(f"  BLEU-4 {bleu:.3f} on {len(told)} pictures, at least {at_least:.2f} is asked for")
+    expect_bleu(describe, memory, references, score, at_least, _why_poor)
 
 
 def _why_poor(told, references, score, bleu):

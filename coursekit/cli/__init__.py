@@ -4,14 +4,15 @@ import argparse
 import sys
 
 from coursekit.cli import course, data, grading, models, pixels, studies
-from coursekit.errors import CourseError
+from coursekit.errors import CourseError, full_disk_told
 
 
 def main(arguments=None):
     """Runs one command. Bad input ends in one sentence on stderr and exit code 2."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        with full_disk_told():
+            return options.run(options) or 0
     except CourseError as error:
         print(f"coursekit: {error}", file=sys.stderr)
         return 2

@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from coursekit import templates
 
 HERE = Path(__file__).parent
 LONGEST = 400  # letters of a reference that are shown
@@ -27,35 +27,19 @@ STRANGE = 0.5  # below this part of known words a captioner is probably among fo
 def render(template, gallery):
     """A template of this folder, filled with a gallery."""
     script = (HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        _jinja()
-        .get_template(template)
-        .render(
-            gallery=gallery,
-            table=_table(gallery.told),
-            of_a_caption=[key for key in OF_A_CAPTION if key in gallery.told[0].each],
-            scores=SCORES,
-            strangers={k: part for k, part in gallery.known.items() if part < STRANGE},
-            longest=LONGEST,
-            most=MOST,
-            script=Markup(script),
-            digest=digest,
-        )
+    told = dict(
+        gallery=gallery,
+        table=_table(gallery.told),
+        of_a_caption=[key for key in OF_A_CAPTION if key in gallery.told[0].each],
+        scores=SCORES,
+        strangers={k: part for k, part in gallery.known.items() if part < STRANGE},
+        longest=LONGEST,
+        most=MOST,
+        script=Markup(script),
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-@cache
-def _jinja():
-    jinja = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters |= dict(two=_two, alternative=alternative, by_captioner=_by_captioner, best=_best)
-    return jinja
+    filters = dict(two=_two, alternative=alternative, by_captioner=_by_captioner, best=_best)
+    return templates.render(HERE / template, told, **filters)
 
 
 def _two(number):

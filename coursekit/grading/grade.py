@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from coursekit.errors import CourseError
 from coursekit.grading.bank import points as autograded_points
+from coursekit.grading.build import built_solution
 from coursekit.grading.engine import class_folder_of, settings, surroundings
 from coursekit.grading.exam import zygote
 from coursekit.grading.intake.collect import NOTHING, Collected, collect
 from coursekit.grading.parallel import Plan, examined
-from coursekit.grading.release import built_solution, register
+from coursekit.grading.release import register
 from coursekit.grading.results.exports import write_grades
 from coursekit.grading.results.gradebook import Book, Row, interruptible
 from coursekit.grading.results.graded import keep_rows

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coursekit import notebooks
 from coursekit.errors import CourseError, writing
+from coursekit.grading.build import built_solution
 from coursekit.grading.engine import HIDDEN, SCHEME, SOLUTION, connect, failure, regions, settings
 
 # A secret shorter than this (`return h`) says nothing, and stands in half of all cells.
@@ -36,16 +37,6 @@ def released_files(name, *, root=None):
     with tempfile.TemporaryDirectory(prefix="coursekit-release-") as folder:
         made = _convert(name, root, Path(folder))
         return {str(path.relative_to(made)): path.read_bytes() for path in _files(made)}
-
-
-def built_solution(name, root):
-    """The path of the solution notebook, freshly built from its text master."""
-    text = Path(root) / "solutions" / f"{name}.py"
-    if not text.is_file():
-        known = ", ".join(path.stem for path in notebooks.assignment_texts(root)) or "none yet"
-        raise CourseError(f"There is no assignment '{name}': choose one of these: {known}.")
-    notebooks.build([text])
-    return notebooks.notebook_path(text)
 
 
 def register(name, *, root, class_folder):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from coursekit.errors import writing
 from coursekit.grading.bank import load_bank, points, stubs, without_marks
-from coursekit.grading.release import built_solution, release
+from coursekit.grading.build import built_solution
+from coursekit.grading.release import release
 from coursekit.notebooks import course_root, dump, grade_id, load
 
 

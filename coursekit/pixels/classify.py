@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
-from coursekit.checkpoints import claim, load_checkpoint
+from coursekit.checkpoints import claim, load_checkpoint, load_kind
 from coursekit.errors import CourseError, writing
 from coursekit.metrics.images import kappa
 from coursekit.models.image_gpt import bert_loss
@@ -219,13 +219,7 @@ def load_classifier(path):
 
     Raises CourseError if there is none, or if the file holds something else.
     """
-    path = Path(path)
-    path = path / FILE if path.is_dir() else path
-    saved = load_checkpoint(path)
-    if saved.get("model") != KIND:
-        raise CourseError(
-            f"{path} holds no classifier: give a {FILE} that `coursekit finetune` wrote."
-        )
+    path, saved = load_kind(path, FILE, (KIND,), ("classifier", "coursekit finetune"))
     try:
         tuning = saved["tuning"] and FineTuning.of(saved["tuning"])
         drawer, head = drawer_of(saved["drawer"], path), saved["head"]

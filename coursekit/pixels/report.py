@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from coursekit import plots
 from coursekit.errors import check_place, writing
@@ -20,6 +19,7 @@ from coursekit.pixels.classify import Classifier, agreement, probe
 from coursekit.pixels.complete import fill, known_pixels
 from coursekit.plots import digits as drawn
 from coursekit.plots.charts import PIXELS_PER_INCH
+from coursekit.templates import render
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 SHOWN = 8  # digits that are completed
@@ -76,15 +76,7 @@ def report(subject, train_digits, test_digits, path, seed=0):
 
 
 def _page(told):
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters |= dict(three=lambda number: f"{number:.3f}")
-    return jinja.get_template(TEMPLATE.name).render(told, grey=plots.GREY)
+    return render(TEMPLATE, told | {"grey": plots.GREY}, three=lambda number: f"{number:.3f}")
 
 
 def _named(subject, train_digits, test_digits):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from coursekit import sizes
-from coursekit.checkpoints import claim, load_checkpoint
+from coursekit.checkpoints import claim, load_kind
 from coursekit.datasets.augment import load_saved
 from coursekit.datasets.digits import load_digits
 from coursekit.errors import CourseError, writing
@@ -98,13 +98,8 @@ def load_drawer(path):
 
     Raises CourseError if there is none, or if the file holds something else.
     """
-    path = Path(path)
-    path = path / FILE if path.is_dir() else path
-    saved = load_checkpoint(path)
-    if saved.get("model") != KIND:
-        raise CourseError(
-            f"{path} holds no Image GPT: give a {FILE} that `coursekit train image-gpt` wrote."
-        )
+    wanted = "Image GPT", "coursekit train image-gpt"
+    path, saved = load_kind(path, FILE, (KIND,), wanted)
     return drawer_of(saved, path)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coursekit.errors import CourseError
+from coursekit.grading.build import built_solution
 from coursekit.grading.intake.bundles import Entry, Unreadable
 from coursekit.grading.intake.handed_in import Item, Who
 from coursekit.grading.intake.layouts import Sorter
 from coursekit.grading.intake.register import Register
 from coursekit.grading.intake.selection import Refused, choose, put_beside, put_notebook, unpacked
-from coursekit.grading.release import built_solution
 from coursekit.notebooks import course_root, grade_id, load
 
 COLLECTED = "collected"

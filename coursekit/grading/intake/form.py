@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from coursekit.errors import CourseError
+from coursekit.grading.build import built_solution
 from coursekit.grading.engine import settings
-from coursekit.grading.release import built_solution
 from coursekit.notebooks import ROOT_MARK, grade_id, load, quick_import
 
 # The tag of locked cells that only the student's kernel runs

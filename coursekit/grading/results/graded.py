@@ -6,10 +6,10 @@ from pathlib import Path
 
 from coursekit.errors import CourseError, writing
 from coursekit.grading.bank import points as autograded_points
+from coursekit.grading.build import built_solution
 from coursekit.grading.engine import class_folder_of, settings
 from coursekit.grading.exam.records import Records
 from coursekit.grading.parallel import Plan
-from coursekit.grading.release import built_solution
 from coursekit.grading.results import exports
 from coursekit.grading.results.gradebook import Book, Row
 from coursekit.grading.results.tables import read_people

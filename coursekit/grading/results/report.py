@@ -9,7 +9,6 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from coursekit import plots
@@ -17,6 +16,7 @@ from coursekit.errors import CourseError, writing
 from coursekit.grading.results.analysis import OUTLYING, full_points, outliers, questions
 from coursekit.grading.results.similar import similar
 from coursekit.notebooks import course_root, load
+from coursekit.templates import render
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 MOST_MESSAGES = 5  # of a question
@@ -66,20 +66,10 @@ def _solution(name, root):
 
 
 def _page(told):
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters |= dict(
-        points=_points, two=_two, percent=_percent, clipped=_clipped, names=_names, excerpt=excerpt
-    )
+    filters = dict(points=_points, two=_two, percent=_percent, clipped=_clipped)
     colours = dict(blue=plots.BLUE, red=plots.RED, grey=plots.GREY)
-    return jinja.get_template(TEMPLATE.name).render(
-        told | colours, most_messages=MOST_MESSAGES, outlying=OUTLYING
-    )
+    bounds = dict(most_messages=MOST_MESSAGES, outlying=OUTLYING)
+    return render(TEMPLATE, told | colours | bounds, names=_names, excerpt=excerpt, **filters)
 
 
 def _numbers(rows, graded):
