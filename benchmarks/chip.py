@@ -40,7 +40,7 @@ REAL = dict(
     lstm=dict(pictures=512, words=14, places=16, memory=256, V=10_000, embed=512, hidden=512),
     prefix=dict(pictures=64, words=20, places=49, memory=512, V=50_257, dim=768, layers=12, heads=12),
     vit_gpt2=dict(pictures=64, words=20, side=224, patch=16, V=50_257, dim=768, layers=12, heads=12),
-    image_gpt=dict(pictures=64, side=28, colours=16, dim=512, layers=24, heads=8),
+    image_gpt=dict(pictures=16, side=28, colours=16, dim=512, layers=24, heads=8),
 )  # fmt: skip
 TINY = dict(
     square=64,
@@ -276,10 +276,13 @@ HEAD = """\
 # What a GPU makes of the models
 
 Made by `python benchmarks/chip.py`, which measures a training step of each family of models on the GPU at hand and
-writes down what it finds; no figure here is typed by hand. Models and data are random and of the sizes named in the
-script. *Share of peak* is that of the operations counted from the model's sizes in what a large matrix product reaches
-on the same card in the same number format; attention counts as if every place saw all places, as papers do. *Limited by* is what takes most
-of a step: matrix products and attention, other kernels (bound by memory), or waiting for the host (launches).
+writes down what it finds; no figure here is typed by hand. Models and data are random, of the sizes that the script
+names. float32 is without TF32, as torch has it; bfloat16 is autocast.
+
+- **share of peak**: the operations counted from the model's sizes, as a share of what a large matrix product reaches on
+  the same card in the same number format. Attention counts as if every place saw all places, as papers do.
+- **limited by**: what takes most of a step. Matrix products and attention, whose bound is the peak; other kernels, whose
+  bound is memory; or launches, while the card waits for the host.
 """
 UNMEASURED = """\
 **Not measured.** No GPU was at hand when the course was made. The code paths are tested on a CPU at toy size; what they

@@ -218,7 +218,7 @@ def _a_picture(points):
 
 def _says_students(mine):
     every = [p for each in mine.values() for p in each]
-    slope, _ = line_through(every, lambda p: p["seconds"])
+    slope, start = line_through(every, lambda p: p["seconds"])
     last, real, power = every[-1], mine["real"][-1], law(every)
     title = f"Beside its examination, a submission costs {slope:.2f} seconds"
     if power > 1.15:
@@ -227,7 +227,7 @@ def _says_students(mine):
         title,
         f"{last['x']} students take {last['memory'] - every[0]['memory']:,.0f} MB more than {every[0]['x']}",
         f"A student more costs {slope:.2f} seconds of the grading process, for copy, gradebook rows, feedback page and "
-        f"line of the report; all grows with power {power:.2f}. At {last['x']} students that is "
+        f"line of the report, beside {start:.1f} seconds for a class of any size; all grows with power {power:.2f}. At {last['x']} students that is "
         f"{last['seconds']:.0f} seconds, of which grading takes {last['parts']['grade']:.0f} and the report "
         f"{last['parts']['report']:.1f}, and {last['memory']:,.0f} MB in all. Examinations come on top, side by side: a real "
         f"one of this small assignment took {real['examination']:.1f} seconds on the clock. Classes of {mine['simulated'][0]['x']} and "
@@ -238,14 +238,16 @@ def _says_students(mine):
 
 def _says_scenes(mine):
     stream, whole = mine["streamed"], mine["at once"]
-    few, last, most = stream[1], stream[-1], max(map(own_memory, stream))
-    each = 1e3 * line_through(whole, lambda p: p["memory"])[0]
-    memory = f"A stream of {last['x']:,} scenes takes {most:,.0f} MB; {few['x']:,} take {own_memory(few):,.0f} MB"
+    last, most = stream[-1], max(map(own_memory, stream))
+    each, power = 1e3 * line_through(whole, lambda p: p["memory"])[0], law(stream)
+    title = f"A scene costs {1e6 * last['seconds'] / last['x']:.0f} microseconds, however many there are"
+    if abs(power - 1) > 0.1:
+        title = f"A stream's seconds grow with its length to the power {power:.2f}"
     return (
-        f"A scene costs {1e6 * last['seconds'] / last['x']:.0f} microseconds, however many there are",
-        memory,
+        title,
+        f"No stream of up to {last['x']:,} scenes takes more than {most:,.0f} MB beyond imports",
         f"A scene with its five captions takes {1e6 * last['seconds'] / last['x']:.0f} microseconds in a stream of "
-        f"{last['x']:,} (power {law(stream):.2f}), and no stream took more than {most:,.0f} MB beyond imports. "
+        f"{last['x']:,} (power {power:.2f}), and no stream took more than {most:,.0f} MB beyond imports. "
         f"All described at once they take {each:.1f} kB a scene, for what is in them and their captions; pictures are "
         "drawn when they are asked for, and not kept.",
     )
@@ -295,7 +297,7 @@ ABOUT = dict(
 )
 COLUMNS = {
     "sequence": {
-        "attention": lambda p: f"{p['attention']:.0%}",
+        "attention": lambda p: f"{p['attention']:.0%}" if "attention" in p else "",
         "matrix rate": lambda p: f"{p['share']:.0%}" if "share" in p else "",
     },
     "batch": {"pictures a second": lambda p: f"{p['pictures_a_second']:,.0f}"},

@@ -88,9 +88,9 @@ def sequence(series, pixels):
     if series == "completion":
         task = lambda: draw(model, tokens[:, : pixels // 2], temperature=0)[:, -1].tolist()  # noqa: E731
     found = _repeated(task)
-    matrices, attention = operations(SEQUENCE, pixels)
-    found["attention"] = attention / (matrices + attention)
     if series == "training":  # backward costs two forwards
+        matrices, attention = operations(SEQUENCE, pixels)
+        found["attention"] = attention / (matrices + attention)
         found["operations"] = 3 * count * pixels * (matrices + attention)
         rate = harness.matrix_rate(harness.measure({"square": harness.square()}, 3)["square"][0])
         found["share"] = found["operations"] / found["seconds"] / rate

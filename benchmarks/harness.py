@@ -25,9 +25,7 @@ from coursekit.errors import writing  # noqa: E402
 from coursekit.results import machine  # noqa: E402
 
 OURS = "ours"
-SQUARE = (
-    1024  # a product of 1,024 × 1,024 matrices, large enough that the processor's rate is its bound
-)
+SQUARE = 1024  # side of the matrices multiplied: large enough that the processor is the bound
 PACKAGES = ("torch", "transformers", "numpy")
 
 
@@ -42,7 +40,7 @@ def parser(doc, repeats=5, threads=1):
 
 
 def begin(options):
-    """Sets the threads, and the clock that suits them: CPU time, hardly touched by a busy machine, needs one thread."""
+    """Sets the threads, and the clock that suits them: CPU time, which other programs disturb less, needs one thread."""
     torch.set_num_threads(options.threads)
     options.clock = cpu_time if options.threads == 1 else time.perf_counter
     return options
@@ -56,8 +54,8 @@ def cpu_time():
 def measure(tasks, repeats, clock=cpu_time, warm=True):
     """{name: task} → {name: (seconds, results)}, lists of `repeats`, by turns so that a busy moment hits all.
 
-    A turn before them warms up, unless `warm` is false; of it only the results are kept, in front of the others. A task is a function, or a pair
-    of them: the first prepares and is not clocked, the second is given what it made.
+    A turn before them warms up, unless `warm` is false; of it only the results are kept, in front of the others. A task
+    is a function, or a pair of them: the first prepares and is not clocked, the second is given what it made.
     """
     found = {name: ([], []) for name in tasks}
     for turn in range(0 if warm else 1, repeats + 1):

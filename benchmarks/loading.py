@@ -64,7 +64,7 @@ def scene_ways(scenes, epochs):
 
     def kept():
         images = scenes.images(range(len(scenes)))  # (len, 3, 64, 64)
-        return looked_at((images[batch] for batch in batches) for batches in orders)
+        return looked_at((images[torch.tensor(batch)] for batch in batches) for batches in orders)
 
     def anew():
         return looked_at((scenes.images(batch) for batch in batches) for batches in orders)

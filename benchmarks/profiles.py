@@ -10,12 +10,9 @@ With --keep the result becomes benchmarks/profiles.json and the page docs/profil
 
 import argparse
 import json
-import os
 import statistics
 import time
 from pathlib import Path
-
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it when torch is imported
 
 import torch
 from torch.profiler import ProfilerActivity, profile

@@ -28,7 +28,7 @@ BENCHMARKS = {
     "lstm": [],
     "decoding": [],
     "gpt": [],
-    "image_gpt": [],
+    "image_gpt": ["--repeats", "3"],
     "scoring": [],
     "palette": [],
     "grading": ["--students", "10"],
@@ -42,11 +42,11 @@ HEAD = f"""\
 
 Made by `make bench`, which runs the scripts of `benchmarks/` and writes down what they find; no figure here is
 typed by hand. Each compares the course's code with what a reader would otherwise take or write. Both sides do the same
-work by turns in one process and give the same results, or there is no figure; where "the same" needs a word, the
+work by turns in one run and give the same results, or there is no figure; where "the same" needs a word, the
 script's own text below says what it means.
 
 - **ours**, **other**: how much each side does in a second, from the median of its repeats. One thread, and CPU time,
-  which a busy machine hardly changes, unless the line below a table says otherwise.
+  which other programs disturb less, unless the line below a table says otherwise.
 - **ratio**: how many times the other's seconds are ours, with the range over the repeats in brackets. Below 1 ours is the slower.
 - **matrix rate**: the operations that the task needs, counted from the model's sizes, as a share of what a product of
   two {harness.SQUARE:,} × {harness.SQUARE:,} matrices reaches on the same cores in the same run; of our side. A dash stands where other things than

@@ -145,9 +145,9 @@ def _memory(process, shared):
     import psutil
 
     try:
-        if shared and hasattr(process.memory_full_info(), "pss"):
-            return process.memory_full_info().pss
-        return process.memory_info().rss
+        # What is shared takes long to tell: it is asked for only where something can be shared
+        told = process.memory_full_info() if shared else process.memory_info()
+        return getattr(told, "pss", told.rss)
     except psutil.Error:
         return 0
 

@@ -3,6 +3,9 @@
 import io
 import json
 import re
+import textwrap
+
+from matplotlib.ticker import LogLocator
 
 from coursekit import plots
 
@@ -71,6 +74,7 @@ def _series(points, value, names):
 
 
 def _drawn(series, title, below, side, **how):
+    title = textwrap.fill(title, 60)  # or its end would be cut off
     figure = plots.lines(series, title, below, side, log_x=True, points=True, **how)
     for line, marker in zip(figure.axes[0].lines, MARKERS, strict=False):
         if line.get_marker() == "o":
@@ -78,6 +82,8 @@ def _drawn(series, title, below, side, **how):
     xs = sorted({x for xs, _ in series.values() for x in xs})
     figure.axes[0].set_xticks(xs, [_short(x) for x in xs])
     figure.axes[0].minorticks_off()
+    if how.get("log_y"):
+        figure.axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     figure.axes[0].yaxis.set_major_formatter("{x:,g}")
     return figure
 

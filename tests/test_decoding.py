@@ -109,6 +109,16 @@ def test_length_penalty_lengthens():
     assert mean(1.0) > mean(0.0)
 
 
+@pytest.mark.parametrize("decode", [greedy, beam_search])
+def test_memory_may_be_anything_with_a_length(decode):
+    class OfLists(Table):
+        def start(self, memory):
+            return super().start(torch.tensor(memory))
+
+    found = decode(OfLists(), memory().tolist(), BOS, EOS, max_len=6)
+    assert found == decode(Table(), memory(), BOS, EOS, max_len=6)
+
+
 def test_greedy_takes_the_likeliest_and_stops():
     model = Table(sharpness=0.0)
     model.logits[:, BOS, 4] = 1.0

@@ -246,6 +246,17 @@ def test_what_cannot_be(build, words):
         build()
 
 
+def test_what_is_added_to_the_stream_begins_smaller_the_more_layers_add_to_it():
+    """GPT-2's start: 0.02 everywhere, over √(2 layers) where attention and MLP end."""
+    torch.manual_seed(0)
+    model = GPT(200, context=50, dim=64, layers=8, heads=4)
+    for name, weights in model.named_parameters():
+        if weights.ndim == 2:
+            last = name.endswith(("attention.out.weight", "mlp.2.weight"))
+            wanted = 0.02 / 4 if last else 0.02
+            assert weights.std().item() == pytest.approx(wanted, rel=0.1), name
+
+
 def test_a_model_with_parts_added_to_it_is_not_taken_for_a_plain_one(pair):
     from coursekit.models.language import HuggingFaceLM, add_lora
 

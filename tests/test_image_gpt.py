@@ -125,6 +125,15 @@ def test_pictures_that_are_no_square_are_refused():
         from_hugging_face(ImageGPTForCausalImageModeling(config))
 
 
+def test_a_model_with_parts_added_to_it_is_not_taken_for_a_plain_one(pair):
+    from peft import LoraConfig, inject_adapter_in_model
+
+    settings = LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)
+    inject_adapter_in_model(settings, pair[0])
+    with pytest.raises(CourseError, match="This ImageGPT has parts added to it"):
+        from_hugging_face(pair[0])
+
+
 def test_the_norm_and_the_gelu_and_their_gradients():
     """With gradients and without, of one row and of none, against their formulas."""
     torch.manual_seed(0)
@@ -400,6 +409,7 @@ SMALL = dict(dim=8, layers=1, heads=2)
     "call, words",
     [
         (lambda m, t: ImageGPT(0, SIDE), "1 or more"),
+        (lambda m, t: ImageGPT(V, 0), "1 or more"),
         (lambda m, t: ImageGPT(V, SIDE, dim=10, heads=3), "3 heads"),
         (lambda m, t: m(torch.cat([t, t], 1)), "up to 25 pixels, not torch.int64 \\(3, 50\\)"),
         (lambda m, t: m(t.float()), "whole numbers"),

@@ -32,6 +32,11 @@ def test_values_are_the_scores_and_lie_within():
         assert value == pytest.approx(scores[name]) and low < value < high
 
 
+def test_one_resample_is_enough_to_ask_for():
+    found = bootstrap(CANDIDATES, REFERENCES, resamples=1, meteor=False)
+    assert all(low == high for _, low, high in found.values())
+
+
 @pytest.mark.parametrize("name", ["Bleu_1", "Bleu_4", "ROUGE_L"])
 def test_a_resample_scores_as_its_captions_would(name, monkeypatch):
     """BLEU is no mean of captions: the drawn pictures are scored together, as one list."""

@@ -426,8 +426,9 @@ def test_real_weights_know_a_part_as_the_thing_it_shows(shared_data, monkeypatch
 
 
 # --- docs/encoders.md --------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def benchmark():
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")  # where a script finds the harness
     spec = importlib.util.spec_from_file_location("bench", ROOT / "benchmarks" / "encoders.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -14,6 +14,7 @@ from coursekit.errors import CourseError
 from coursekit.metrics import spice
 from coursekit.metrics.captions import caption_scores, spice_scores
 from coursekit.metrics.intervals import bootstrap
+from coursekit.metrics.java import find_java
 from coursekit.metrics.spice import MODELS, install_spice, no_spice
 
 CANDIDATES = ["a red boat", "two dogs run", "a man"]
@@ -80,6 +81,18 @@ def test_without_java(monkeypatch, tmp_path):
     assert "needs Java, which is not installed" in no_spice()
     with pytest.raises(CourseError, match="SPICE needs Java, which is not installed"):
         caption_scores(CANDIDATES, REFERENCES, meteor=False, spice=True)
+
+
+def test_the_java_of_java_home_comes_before_that_of_the_path(java_that, tmp_path, monkeypatch):
+    java_that()
+    assert find_java() == str(tmp_path / "java")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    assert find_java() == str(tmp_path / "java"), "there is none in JAVA_HOME"
+    own = tmp_path / "jdk" / "bin" / "java"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    assert find_java() == str(own)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_small_models_drop_out_as_they_are_told():
     gpt, vit = small_gpt2(V, CONTEXT, 24, 1, 2, dropout=0.25), small_vit(24, 8, 24, 1, 2, 0.25)
     rates = [each.p for each in gpt.modules() if isinstance(each, torch.nn.Dropout)]
     assert len(rates) == 4 and set(rates) == {0.25}
-    assert vit.vit.config.hidden_dropout_prob == 0.25
+    assert vit.vit.config.hidden_dropout_prob == 0.25 and vit.name == "small_vit"
 
 
 def test_our_gpt_and_back():
