@@ -491,7 +491,7 @@ logits = named(best_one)
 guessed = logits.argmax(1)
 counts = confusion(exam.labels, guessed)
 plots.show(
-    sheets.confusion_matrix(counts, "Twos and eights go wrong most often, and not both ways"),
+    sheets.confusion_matrix(counts, "Twos and eights go wrong most often"),
     alt="Confusion matrix of the fine-tuned classifier on the exam. " + sheets.read_aloud(counts, most=6),
 )  # fmt: skip
 print(sheets.read_aloud(counts, most=6))

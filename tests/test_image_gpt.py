@@ -134,6 +134,12 @@ def test_a_model_with_parts_added_to_it_is_not_taken_for_a_plain_one(pair):
         from_hugging_face(pair[0])
 
 
+def test_a_model_with_a_part_beside_the_known_ones_is_refused(pair):
+    pair[0].transformer.add_module("adapter", torch.nn.Linear(2, 2))
+    with pytest.raises(CourseError, match="This ImageGPT has parts added to it"):
+        from_hugging_face(pair[0])
+
+
 def test_the_norm_and_the_gelu_and_their_gradients():
     """With gradients and without, of one row and of none, against their formulas."""
     torch.manual_seed(0)

@@ -231,7 +231,7 @@ def renamed(state):
         parts = name.split(".")
         layer, kind = ".".join(parts[:2]), ".".join(parts[2:-1])
         if parts[0] != "h":
-            found[f"{WHOLE[parts[0]]}.{parts[-1]}"] = value
+            found[f"{WHOLE.get(parts[0], parts[0])}.{parts[-1]}"] = value
         elif kind in BLOCK:
             turned = value.T if "c_" in kind and value.ndim == 2 else value
             found[f"{layer.replace('h.', 'blocks.')}.{BLOCK[kind]}.{parts[-1]}"] = turned
