@@ -65,7 +65,9 @@ def scene_ways(scenes, epochs):
     def kept():
         images = scenes.images(range(len(scenes)))  # (len, 3, 64, 64)
         picked = images.index_select
-        return looked_at((picked(0, torch.tensor(batch)) for batch in batches) for batches in orders)
+        return looked_at(
+            (picked(0, torch.tensor(batch)) for batch in batches) for batches in orders
+        )
 
     def anew():
         return looked_at((scenes.images(batch) for batch in batches) for batches in orders)

@@ -59,7 +59,7 @@ DONE = {
     "with room for the next word (`coursekit/models/cache.py`); before it was copied a second time to be lengthened.",
     ("ViT + GPT-2", "training"): "transformers' own code, so that a Trainer can take it; the frozen ViT's memory is kept, "
     "not made again.",
-    ("ViT + GPT-2", "decoding"): "Half of the time went into copies: transformers' cache copied the patches before every "
+    ("ViT + GPT-2", "decoding"): "Nearly half of the time went into copies: transformers' cache copied the patches before every "
     "step, and a search once more. Now both lie where they are (`coursekit/models/kept.py`, `OfPicture` in `cache.py`).",
     ("Image GPT", "training"): "RMSNorm and QuickGELU with their gradients by formula (torch takes them apart on a CPU), and "
     "heads narrower than 16 numbers padded for the fused kernel.",
