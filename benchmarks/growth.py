@@ -22,7 +22,7 @@ from pathlib import Path
 import growth_points
 import harness
 
-from coursekit.errors import CourseError, writing
+from coursekit.errors import CourseError, full_disk_told, writing
 from coursekit.imports import PACKAGE, reached
 from coursekit.results import machine
 
@@ -342,7 +342,8 @@ def main(arguments=None):
     if unknown := set(options.curves) - set(CURVES):
         parser.error(f"there is no curve {min(unknown)}: choose of {', '.join(CURVES)}")
     try:
-        failed = measure_all(options.curves, options.again, options.json)
+        with full_disk_told():
+            failed = measure_all(options.curves, options.again, options.json)
     except CourseError as error:
         print(f"growth: {error}", file=sys.stderr)
         return 2

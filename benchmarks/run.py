@@ -17,7 +17,7 @@ from pathlib import Path
 
 import harness
 
-from coursekit.errors import writing
+from coursekit.errors import CourseError, full_disk_told, writing
 from coursekit.ledger import fingerprint
 from coursekit.results import machine
 
@@ -176,7 +176,11 @@ def main():
     options = parser.parse_args()
     if wrong := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"there is no benchmark {wrong[0]}: choose of {', '.join(BENCHMARKS)}")
-    sys.exit(run(options.names or list(BENCHMARKS), options.again))
+    try:
+        with full_disk_told():
+            sys.exit(run(options.names or list(BENCHMARKS), options.again))
+    except CourseError as error:
+        sys.exit(f"bench: {error}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The benchmarks run, stop where what they compare is not the same, and end up on one page."""
 
+import errno
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -491,6 +493,16 @@ def test_bench_stopped_by_hand_keeps_what_is_done(bench, monkeypatch, tmp_path, 
     assert "Stopped." in capsys.readouterr().out
     (results,) = bench.read(tmp_path).values()
     assert results.keys() == {"one"} and "## one" in (tmp_path / bench.PAGE).read_text()
+
+
+def test_bench_on_a_full_disk_is_one_sentence(bench, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(bench, "run", full)
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit, match="^bench: No space is left.*make room"):
+        bench.main()
 
 
 def test_bench_names_what_there_is(bench, monkeypatch, capsys):
