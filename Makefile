@@ -86,8 +86,9 @@ links: env
 coverage: env
 	@mkdir -p .build/coverage
 	@$(BIN)/python -m coverage erase
-	@OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile $(TESTS); \
-	code=$$?; $(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report || exit 1; \
+	@code=0; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile $(TESTS) || code=$$?; \
+	$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report || code=1; \
 	exit $$code
 
 mutants: env
