@@ -150,8 +150,10 @@ def main(arguments=None):
     for name in [name for own in found.values() for name in own if own[name] in MISSED]:
         subprocess.run([program / "mutmut", "show", name], cwd=tree)
     lines, share = summary(found)
+    if left := sum(code is None for own in found.values() for code in own.values()):
+        lines.append(f"{left} more were drawn and not tried: mutmut has ended before, see above.")
     print("\n".join(["", *lines]))
-    return int(share < FLOOR)
+    return int(bool(left) or share < FLOOR)
 
 
 if __name__ == "__main__":
