@@ -48,7 +48,7 @@ DONE = {
     ("Show and Tell", "training"): "One call of the library's LSTM over all steps, where a loop calls it for each word "
     "(`benchmarks/lstm.py` compares them); logits at real words only.",
     ("Show and Tell", "decoding"): "All hypotheses of all pictures are one batch. At 320 rows the LSTM's step is its "
-    "product of matrices; three other ways to write it (`nn.LSTMCell`, without oneDNN, by hand) were no faster.",
+    "product of matrices, which one library call makes.",
     ("Show, Attend and Tell", "training"): "Keys and values of the places are made once a picture, not once a word; the "
     "norm before them learns nothing, so that no gradient flows back into frozen features.",
     ("Show, Attend and Tell", "decoding"): "The product, and the tanh of additive attention over all places. What a search "
@@ -64,7 +64,7 @@ DONE = {
     ("Image GPT", "training"): "RMSNorm and QuickGELU with their gradients by formula (torch takes them apart on a CPU), and "
     "heads narrower than 16 numbers padded for the fused kernel.",
     ("Image GPT", "decoding"): "A cache with room for the whole picture, so that a step copies nothing, and two plain "
-    "products instead of the fused kernel, which is slower for one place. A variant without modules won 3 % at most.",
+    "products instead of the fused kernel, which is slower for one place.",
 }  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class Pictures:
             seen = self.features.index_select(0, pictures).to(device)
             return self.captioner.encoder.projection(seen)[where.to(device)]
         kept = self.images is not None
-        # Copies whole pictures, where images[pictures] goes number by number: a twentieth of the time
+        # Copies whole pictures, where images[pictures] goes number by number
         images = self.images.index_select(0, pictures) if kept else self.dataset.images(pictures)
         return self.captioner.encoder(images.to(device))[where.to(device)]
 
