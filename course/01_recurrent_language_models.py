@@ -128,8 +128,9 @@ def show_surprise(rows, title, alt):
 show_surprise(
     {f"{n}-gram": surprise(smooth, n, example) for n in (1, 2, 4)},
     "The more words it sees, the less surprises it",
-    alt=f"Surprise of a 1-gram, 2-gram and 4-gram at each word of '{example}'. The 1-gram is surprised "
-    "everywhere; the 4-gram knows the inside of phrases, but not the first words and not the end.",
+    alt=f"Surprise of a 1-gram, 2-gram and 4-gram at each word of '{example}'. The 1-gram is "
+    "surprised everywhere; the 4-gram knows the inside of phrases, but not the first words "
+    "and not the end.",
 )
 
 # %% [markdown]
@@ -354,8 +355,9 @@ check.masked_loss(masked_loss)
 # %%
 plots.show(
     plots.recurrent(words("two red boats float"), "One cell, used again at every word"),
-    alt="The same RNN cell drawn at five steps. Each takes a word and the state of the step before; "
-    "each guesses the next word: bos gives two, two gives red, and so on until the end.",
+    alt="The same RNN cell drawn at five steps. Each takes a word and the state of the step "
+    "before; each guesses the next word: bos gives two, two gives red, and so on until the "
+    "end.",
 )
 
 # %% [markdown]
@@ -534,8 +536,8 @@ plots.show(
         f"The LSTM ends {abs(below):.2f} nats {'below' if below > 0 else 'above'} the best n-gram",
         baselines={f"best n-gram ({best})": ngram_nats},
     ),
-    alt=f"Held-out loss by epoch. The RNN ends at {rnn_nats:.2f}, the LSTM at {lstm_nats:.2f} nats a "
-    f"token; the best n-gram stays at {ngram_nats:.2f}.",
+    alt=f"Held-out loss by epoch. The RNN ends at {rnn_nats:.2f}, the LSTM at {lstm_nats:.2f} nats "
+    f"a token; the best n-gram stays at {ngram_nats:.2f}.",
 )
 
 # %% [markdown]

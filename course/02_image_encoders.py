@@ -27,8 +27,10 @@ print(here)
 # %%
 settings = here.pick(
     smoke=dict(pictures=96, epochs=2, album=90, exam=40, side=64, labels=(10, 40), steps=4, walk=6),
-    cpu=dict(pictures=2400, epochs=6, album=900, exam=400, side=96, labels=(40, 160, 600), steps=80, walk=30),
-    gpu=dict(pictures=6000, epochs=10, album=2400, exam=500, side=224, labels=(40, 160, 640, 1600), steps=200, walk=30),
+    cpu=dict(pictures=2400, epochs=6, album=900, exam=400, side=96, labels=(40, 160, 600), steps=80,
+             walk=30),
+    gpu=dict(pictures=6000, epochs=10, album=2400, exam=500, side=224, labels=(40, 160, 640, 1600),
+             steps=200, walk=30),
 ) | dict(seed=0)  # fmt: skip
 
 # %% [markdown]
@@ -94,8 +96,9 @@ names = ("the picture", "upright edges", "level edges", "redness")
 for each, name in zip(axes, names, strict=True):
     each.set_title(name, fontsize=10)
     each.axis("off")
-plots.show(figure, alt="A scene and three maps of it, positive answers purple, negative ones orange: one "
-           "answers at upright edges, one at level edges such as the horizon, one where there is red.")  # fmt: skip
+plots.show(figure, alt="A scene and three maps of it, positive answers purple, negative ones "
+                       "orange: one answers at upright edges, one at level edges such as the "
+                       "horizon, one where there is red.")  # fmt: skip
 
 # %% [markdown]
 # Purple says yes, orange says the opposite. The horizon shows in the second map and is missing in the
@@ -194,8 +197,9 @@ for each, depth in zip(axes, depths, strict=True):
     each.imshow(veil)
     each.set_title(f"{maps.shape[-1]} x {maps.shape[-1]}: {span} pixels", fontsize=10)
     each.axis("off")
-plots.show(figure, alt="One scene five times under a white veil with a hole. The hole shows what one "
-           "place of each layer sees; it grows from 4 pixels to most of the picture.")  # fmt: skip
+plots.show(figure, alt="One scene five times under a white veil with a hole. The hole shows what "
+                       "one place of each layer sees; it grows from 4 pixels to most of the "
+                       "picture.")  # fmt: skip
 
 # %% [markdown]
 # The hole widens layer by layer, just as the formula says, until one place of sixteen sees most of
@@ -315,8 +319,9 @@ for each, (name, (_, diary)) in zip(axes, trained.items(), strict=True):
 axes[0].set_ylabel("F1 on the exam")
 axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 plots.show(figure, alt="F1 by kind of fact through training, for max pooling on the left and mean "
-           "pooling on the right. Both learn sky and ground at once; things rise next, then sizes, and "
-           "counts, places and colours last; with the mean all of them rise later.")  # fmt: skip
+                       "pooling on the right. Both learn sky and ground at once; things rise "
+                       "next, then sizes, and counts, places and colours last; with the mean all "
+                       "of them rise later.")  # fmt: skip
 last = {name: diary[-1][1] for name, (_, diary) in trained.items()}
 for kind in KINDS:
     print(f"{kind:7}", *(f"{name} {scores[kind]:.2f}  " for name, scores in last.items()))
@@ -368,8 +373,8 @@ for row, kind in zip(axes, ("thing", "size", "colour", "sky"), strict=True):
     name = f"feature {feature} answers to “{name}” (correlation {own.max():.2f})"
     row[0].text(-0.5, -4, name, fontweight="bold").set_in_layout(False)
     row[1].set_title(" ", fontsize=10)  # room for the line above
-plots.show(figure, alt="Four rows of six scenes, each row the pictures that excite one feature most; all "
-           "six show the same fact. A ring marks the place that answered.")  # fmt: skip
+plots.show(figure, alt="Four rows of six scenes, each row the pictures that excite one feature "
+                       "most; all six show the same fact. A ring marks the place that answered.")  # fmt: skip
 
 # %% [markdown]
 # Nobody told a *feature* what to mean; the network found these for itself, since they help to
@@ -394,7 +399,7 @@ from coursekit.models.encoders import TorchvisionEncoder
 
 
 def with_random_weights():
-    """MobileNet-V2 as drawn by lot; its BatchNorm sees one batch, or 52 layers would mute the signal."""
+    """MobileNet-V2 as drawn by lot; BatchNorm sees one batch: 52 layers would mute the signal."""
     torch.manual_seed(settings["seed"])
     encoder = TorchvisionEncoder("mobilenet_v2", None, image_size=settings["side"])
     for layer in encoder.modules():
@@ -451,7 +456,7 @@ del trainable, encoder
 
 # %%
 def features(dataset):
-    """MobileNet's vectors of a data set (len, 1280), from a file if they have been computed before."""
+    """MobileNet's vectors of a data set (len, 1280), computed once and then read from a file."""
     file = sizes.build_folder("features", f"lesson-02-{dataset.split}-{len(dataset)}.pt")
     return cached_features(mobilenet, dataset, file).amax(1)  # (len, N=1, D) → (len, D)
 
@@ -466,8 +471,9 @@ figure = plots.bars(
     costs, "Looking is dear, reading is cheap", "ms a picture (log scale)", digits=2
 )
 figure.axes[0].set_xscale("log")
-plots.show(figure, alt="Bars on a log scale, milliseconds a picture: training an encoder along costs "
-           "most, running it frozen less, reading kept features thousands of times less.")  # fmt: skip
+plots.show(figure, alt="Bars on a log scale, milliseconds a picture: training an encoder along "
+                       "costs most, running it frozen less, reading kept features thousands of "
+                       "times less.")  # fmt: skip
 for name in ("MobileNet-V2, frozen", "any encoder, kept features"):
     ratio = costs["MobileNet-V2, trained along"] / costs[name]
     print(f"MobileNet-V2, trained along, costs {ratio:,.0f} times as much as: {name}")
@@ -566,8 +572,9 @@ for row, name in zip(axes, shown, strict=True):
     for each in row:
         each.axis("off")
 plots.show(figure, alt="The same scene at the start of three rows, followed by its five nearest "
-           "neighbours by pixels, by MobileNet-V2 and by the trained SmallCNN. By pixels all have its "
-           "sky and ground; by the trained SmallCNN nearly all have its things.")  # fmt: skip
+                       "neighbours by pixels, by MobileNet-V2 and by the trained SmallCNN. By "
+                       "pixels all have its sky and ground; by the trained SmallCNN nearly all "
+                       "have its things.")  # fmt: skip
 
 # %%
 print(f"{'shared by the five neighbours':30}", *(f"{kind:>8}" for kind in KINDS))
@@ -618,8 +625,9 @@ left = {name: f1(probes[name](asked), exam_facts) for name, (_, asked) in vector
 table = [[scores[kind] for kind in KINDS] for scores in left.values()]
 title = "A straight line reads things only where they have been learned"
 figure = plots.heat(table, title, list(left), KINDS, label="F1", low=0, high=1, digits=2)
-plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns seven kinds of fact. Pixels "
-           "and every SmallCNN read sky and ground; only trained networks read the rest well.")  # fmt: skip
+plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns seven kinds of "
+                       "fact. Pixels and every SmallCNN read sky and ground; only trained "
+                       "networks read the rest well.")  # fmt: skip
 
 # %% [markdown]
 # Read it by columns. *Sky* and *ground* are plain even in 192 pixels. *Things* and what builds on
@@ -671,7 +679,8 @@ always = answers(exam, sun_right).mean().item()
 sun["always the same answer"] = max(always, 1 - always)
 title = "Where is the sun? The trained network does not know"
 plots.show(plots.bars(sun, title, "share of right answers", digits=2),
-           alt="Share of right answers: " + "; ".join(f"{name}: {v:.2f}" for name, v in sun.items()))  # fmt: skip
+           alt="Share of right answers: "
+           + "; ".join(f"{name}: {v:.2f}" for name, v in sun.items()))  # fmt: skip
 
 # %% [markdown]
 # The table is turned upside down. What lies open in the pixels, training has all but **erased**
@@ -704,7 +713,7 @@ sky_images, exam_dry = album_images[dry["dev"]].to(here.device), exam_images[dry
 
 
 def learn(question, labels, encoder, rate):
-    """Trains encoder and head on the first `labels` answers; returns the share right on the exam."""
+    """Trains encoder and head on the first `labels` answers -> the share right on the exam."""
     torch.manual_seed(settings["seed"])
     wanted, head = answers(album, question).to(here.device), nn.Linear(256, 1).to(here.device)
     encoder = encoder.to(here.device).requires_grad_(True)
@@ -753,9 +762,9 @@ for each, (title, question) in zip(axes, questions.items(), strict=True):
     each.minorticks_off()
 axes[0].set_ylabel("share of right answers")
 axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-plots.show(figure, alt="Two panels over the number of labels. For the toy frozen and fine-tuned rise "
-           "together and scratch stays far behind; for the sun the frozen one stays near guessing while "
-           "the two that learn rise, scratch first.")  # fmt: skip
+plots.show(figure, alt="Two panels over the number of labels. For the toy frozen and fine-tuned "
+                       "rise together and scratch stays far behind; for the sun the frozen one "
+                       "stays near guessing while the two that learn rise, scratch first.")  # fmt: skip
 for way, seconds in spent.items():
     print(f"{way:13} {seconds / 2 / len(settings['labels']):6.2f} s a training")
 
@@ -787,7 +796,7 @@ beach = torch.stack([
 
 
 def watch(training):
-    """The encoder after a walk of calls in train() or eval() mode, and the F1 on things meanwhile."""
+    """The encoder after a walk of calls in train() or eval() mode, and its F1 on things."""
     encoder, scores = scene_encoder().to(here.device), []
     for step in range(settings["walk"] + 1):
         if step % 3 == 0:
@@ -804,7 +813,8 @@ curves = {name: curve for name, (_, curve) in runs.items()}
 plots.show(
     plots.lines(curves, "Called in train() mode, a frozen encoder drifts",
                 "batches of an empty beach", "F1 on things (exam)"),
-    alt="F1 on things over the number of batches: flat in evaluation mode, falling in training mode.",
+    alt="F1 on things over the number of batches: flat in evaluation mode, falling in training "
+        "mode.",
 )  # fmt: skip
 drifted, original = runs["in train() mode"][0].state_dict(), shipped.state_dict()
 for name in ("layers.3.0.weight", "layers.3.1.running_mean", "layers.3.1.running_var"):

@@ -219,7 +219,8 @@ check.shift(shift)
 with torch.no_grad():
     start = caption_loss(model, memory[:3].cpu(), tokens, tokenizer.pad_id)
 print(
-    f"untrained: {start:.2f} nats a token; the logarithm of {len(tokenizer)} is {math.log(len(tokenizer)):.2f}"
+    f"untrained: {start:.2f} nats a token; the logarithm of {len(tokenizer)} is "
+    f"{math.log(len(tokenizer)):.2f}"
 )
 
 # %% [markdown]
@@ -288,8 +289,8 @@ plots.show(
         baselines={"floor": floor},
         log_y=True,
     ),
-    alt="Two losses fall over the steps on a log scale. With one caption a picture the loss goes on "
-    "towards zero; with five it flattens on the dashed line that was computed beforehand.",
+    alt="Two losses fall over the steps on a log scale. With one caption a picture the loss goes "
+    "on towards zero; with five it flattens on the dashed line that was computed beforehand.",
 )
 
 # %% [markdown]
@@ -354,11 +355,13 @@ doors = {
 gain = doors["blind"][-1] - min(doors["first input"][-1], doors["first state"][-1])
 plots.show(
     plots.loss_curves(doors, f"Looking saves {gain:.1f} nats a token"),
-    alt="Losses on dev by epoch: the model that is shown zeros stays highest; both doors fall below it.",
+    alt="Losses on dev by epoch: the model that is shown zeros stays highest; both doors fall "
+    "below it.",
 )
 length = sum(len(c.split()) + 1 for cs in dev_set.captions for c in cs[:1]) / len(dev_set)
 print(
-    f"looking saves {gain:.2f} nats a token, times {length:.1f} tokens: {gain * length:.1f} nats a caption"
+    f"looking saves {gain:.2f} nats a token, times {length:.1f} tokens: {gain * length:.1f} nats a "
+    "caption"
 )
 
 # %% [markdown]
@@ -420,8 +423,8 @@ plots.show(
         told,
         "Fluent from the first page of the diary, true much later or never",
     ),
-    alt="Three pictures, and beside each the model's captions as training goes, false words marked. "
-    "All are English from the start; false words become fewer, those for colours last.",
+    alt="Three pictures, and beside each the model's captions as training goes, false words "
+    "marked. All are English from the start; false words become fewer, those for colours last.",
 )
 
 # %% [markdown]
@@ -503,7 +506,8 @@ told = [
     for said, scene in zip(five, test_set.scenes, strict=False)
 ]
 plots.show(
-    plots.stories([test_set.image(i) for i in range(5)], told, "On new pictures the things are right, not all colours", 1.2),
+    plots.stories([test_set.image(i) for i in range(5)], told,
+                  "On new pictures the things are right, not all colours", 1.2),
     alt="Five test pictures, each with a greedy caption, one by beam search and a true one; false "
     "words are marked. Greedy: " + "; ".join(greedy[:5]),
 )  # fmt: skip
@@ -610,7 +614,8 @@ often = Counter(claim[0] for c in greedy for claim in claims(c))
 shares = {f"{kind}, {n} claims": precision(greedy, test_set.scenes, kind)
           for kind, n in often.most_common()}  # fmt: skip
 plots.show(
-    plots.bars(shares, "The things are right, their colours often not", "share of true claims, greedy", digits=2),
+    plots.bars(shares, "The things are right, their colours often not",
+               "share of true claims, greedy", digits=2),
     alt="The share of true claims: " + "; ".join(f"{kind}: {v:.2f}" for kind, v in shares.items()),
 )  # fmt: skip
 print("colour, by how many kinds of thing share the picture:")
@@ -640,7 +645,8 @@ for caption, scene in zip(greedy, test_set.scenes, strict=True):
             stolen += said in others
             chance += len(others) / 7  # 7 colours would have been wrong
 print(
-    f"{wrong} things got a wrong colour; for {stolen} it is the colour of another thing in the picture"
+    f"{wrong} things got a wrong colour; for {stolen} it is the colour of another thing in the "
+    "picture"
 )
 print(f"a wrong colour drawn at random would hit another thing's {chance:.0f} times")
 
@@ -660,7 +666,7 @@ composed, _ = tell(model, look(unseen_set))
 
 
 def colours_said(captions, scenes, wanted):
-    """Of the things whose (colour, name) is `wanted`: named, told with the right and a wrong colour."""
+    """Of the `wanted` (colour, name) things: named, told with the right and a wrong colour."""
     named = right = other = total = 0
     for caption, scene in zip(captions, scenes, strict=True):
         said = claims(caption)
@@ -668,7 +674,8 @@ def colours_said(captions, scenes, wanted):
             total, named = total + 1, named + (("thing", thing.name) in said)
             colours = {claim[2] for claim in said if claim[:2] == ("colour", thing.name)}
             right, other = right + (thing.colour in colours), other + bool(colours - {thing.colour})
-    return f"{total:4} things: named {named / total:.2f}, colour right {right / total:.2f}, wrong {other / total:.2f}"
+    named, right, other = named / total, right / total, other / total
+    return f"{total:4} things: named {named:.2f}, colour right {right:.2f}, wrong {other:.2f}"
 
 
 print("pairs seen in training ", colours_said(greedy, test_set.scenes, lambda pair: True))
@@ -705,8 +712,8 @@ sure = [math.exp(s / (len(c.split()) + 1)) for c, s in zip(captions, scores, str
 plots.show(
     plots.show_pictures(odd, [f"{c} ({p:.2f} a word)" for c, p in zip(captions, sure, strict=True)],
                         columns=5, title="It always sees something"),
-    alt="A black picture, noise, an empty meadow, a scene upside down and the scene itself, each with "
-    "the model's caption and its mean probability a word. " + "; ".join(captions),
+    alt="A black picture, noise, an empty meadow, a scene upside down and the scene itself, each "
+        "with the model's caption and its mean probability a word. " + "; ".join(captions),
 )  # fmt: skip
 
 # %% [markdown]
@@ -732,9 +739,10 @@ with torch.no_grad():
 true = chances.gather(2, tokens[:, 1:, None])[..., 0].cpu()  # (3, T - 1)
 plots.show(
     plots.heat(true, "Things, colours and grounds need the picture", ["its own", "another", "none"],
-               [*caption.split(), "<eos>"], "true next word", "picture", "probability", 0, 1, digits=1),
-    alt="Rows: its own picture, another, none. Columns: the words of a caption. Words of grammar are "
-    "likely in all rows; things, colours and grounds are likeliest in the first.",
+               [*caption.split(), "<eos>"], "true next word", "picture", "probability", 0, 1,
+               digits=1),
+    alt="Rows: its own picture, another, none. Columns: the words of a caption. Words of grammar "
+        "are likely in all rows; things, colours and grounds are likeliest in the first.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -769,7 +777,8 @@ first = [" ".join(cs[0].split()[:4]) for cs in test_set.captions]
 for name, starts in {"a true beginning": first, "a false one": first[1:] + first[:1]}.items():
     whole = [go_on(test_memory[i : i + 1], start) for i, start in enumerate(starts[:150])]
     rest = [claims(c) - claims(start) for c, start in zip(whole, starts, strict=False)]
-    print(f"{name:17} true claims in the rest: {fact_scores(rest, test_set.facts()[:150])['fact_precision']:.2f}",
+    print(f"{name:17} true claims in the rest: "
+          f"{fact_scores(rest, test_set.facts()[:150])['fact_precision']:.2f}",
           f"   e.g. [{starts[0]}] {whole[0].removeprefix(starts[0])}")  # fmt: skip
 
 # %% [markdown]

@@ -276,7 +276,8 @@ facts = test_set.facts()
 
 
 def grade(captions):
-    """Scores of captions of all pictures, and what a score does not tell: length and choice of words."""
+    """Scores of captions of all pictures, and what a score does not tell: length and choice of
+    words."""
     said, n = [c.split() for c in captions], len(captions)
     about = [claims(c) for c in captions]
     sized = sum(claim[0] == "size" for own in about for claim in own) / n
@@ -382,8 +383,9 @@ axes[0].legend(loc="lower center", fontsize=9)
 plots.show(
     figure,
     alt="Three panels over the mean length of captions: BLEU-4 has its top near the length of the "
-    "references and falls to both sides; the share of true claims falls with length, the share of "
-    "facts told rises. Wider beams lead to shorter captions, a growing length penalty to longer ones.",
+    "references and falls to both sides; the share of true claims falls with length, the "
+    "share of facts told rises. Wider beams lead to shorter captions, a growing length "
+    "penalty to longer ones.",
 )
 
 # %% [markdown]
@@ -415,8 +417,9 @@ axes.set(title="True captions are as likely as drawn ones, and less so than the 
 axes.legend(loc="upper left")
 plots.show(
     figure,
-    alt="Three distributions of log-probabilities of captions. Those of drawn and of true captions lie "
-    "nearly on top of each other; those of the beam are narrower and far to the right.",
+    alt="Three distributions of log-probabilities of captions. Those of drawn and of true "
+    "captions lie nearly on top of each other; those of the beam are narrower and far to the "
+    "right.",
 )
 
 # %% [markdown]
@@ -467,9 +470,9 @@ axes[0].set_ylabel("probability (log scale)")
 axes[0].legend()
 plots.show(
     figure,
-    alt="Probability of the next word by rank, at two moments and three temperatures, on a log scale. "
-    "Where the model is sure the nucleus holds one or two words, where it is torn many; top-k 5 cuts "
-    "both at the same place.",
+    alt="Probability of the next word by rank, at two moments and three temperatures, on a log "
+    "scale. Where the model is sure the nucleus holds one or two words, where it is torn "
+    "many; top-k 5 cuts both at the same place.",
 )
 
 # %% [markdown]
@@ -574,8 +577,9 @@ axes.set(title="Variety is paid for in truth", xlabel="variety: pairs of words t
 axes.legend(loc="lower left")
 plots.show(
     figure,
-    alt="True claims over variety for temperature, top-k and nucleus sampling: all three fall as variety "
-    "grows, nearly on one curve. The five references lie far above the curves, true and varied.",
+    alt="True claims over variety for temperature, top-k and nucleus sampling: all three fall as "
+        "variety grows, nearly on one curve. The five references lie far above the curves, true "
+        "and varied.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -750,7 +754,8 @@ RARER = {
 }  # fmt: skip
 POETIC = {
     "red": "crimson", "orange": "amber", "yellow": "golden", "green": "emerald", "blue": "azure",
-    "purple": "violet", "white": "ivory", "black": "ebony", "two": "a pair of", "three": "a trio of",
+    "purple": "violet", "white": "ivory", "black": "ebony", "two": "a pair of",
+    "three": "a trio of",
     "house": "home", "cottage": "home", "boat": "vessel", "sailboat": "vessel", "cat": "feline",
     "kitten": "feline", "car": "automobile", "flower": "blossom", "mushroom": "toadstool",
     "bird": "songbird", "ball": "sphere", "tent": "shelter", "big": "huge", "large": "huge",
@@ -841,9 +846,11 @@ names = list(judged["true"][0])
 relative = [[scores[n] / judged["true"][0][n] for n in names] for scores, _ in judged.values()]
 plots.show(
     plots.heat(relative, "The two columns on the right know; the others guess", list(tricks),
-               [LABELS.get(n, n) for n in names], label="of the true caption's score", low=0, high=1.1, digits=2),
-    alt="A table of scores relative to those of a true caption, one row a trick, the truth in the last "
-        "two columns. Other words for the same truth cost far more in BLEU and CIDEr than wrong colours do.",
+               [LABELS.get(n, n) for n in names], label="of the true caption's score", low=0,
+               high=1.1, digits=2),
+    alt="A table of scores relative to those of a true caption, one row a trick, the truth in the "
+        "last two columns. Other words for the same truth cost far more in BLEU and CIDEr than "
+        "wrong colours do.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -915,9 +922,11 @@ metrics["as SPICE"] = f1(own, told_by_references)
 real = f1([meant[kind][i] for kind, i in mixture], facts)  # F1 of what is meant and what is so
 with_you = {n: tau([s[i] for i in dozen], mine) for n, s in (metrics | {"the facts": real}).items()}
 plots.show(
-    plots.bars(with_you, "Who agrees with you, on twelve captions?", "Kendall's τ with your ratings", digits=2,
+    plots.bars(with_you, "Who agrees with you, on twelve captions?",
+               "Kendall's τ with your ratings", digits=2,
                colours=[plots.BLUE] * len(metrics) + [plots.GREY]),
-    alt="Bars of Kendall's tau with your ratings: " + ", ".join(f"{n} {t:.2f}" for n, t in with_you.items()),
+    alt="Bars of Kendall's tau with your ratings: "
+    + ", ".join(f"{n} {t:.2f}" for n, t in with_you.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -985,7 +994,8 @@ plots.show(
     figure,
     alt="Left: CIDEr and truth of single captions; a poet's captions are true and score near zero. "
     "Middle: Kendall's tau with the facts: " + ", ".join(f"{n} {t:.2f}" for n, t in agree.items())
-    + ". Right: with three experts on Flickr8k: " + ", ".join(f"{n} {t:.2f}" for n, t in experts.items()),
+    + ". Right: with three experts on Flickr8k: "
+    + ", ".join(f"{n} {t:.2f}" for n, t in experts.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -1088,8 +1098,8 @@ axes.invert_yaxis()
 axes.set(xlabel="CIDEr of beam 3 less CIDEr of greedy, 95 % interval")
 plots.show(
     figure,
-    alt="Intervals of the difference in CIDEr between beam 3 and greedy: they shrink with more pictures, and are "
-    "much narrower where both are scored on the same ones. " + "; ".join(
+    alt="Intervals of the difference in CIDEr between beam 3 and greedy: they shrink with more "
+        "pictures, and are much narrower where both are scored on the same ones. " + "; ".join(
         f"{name}: {low:+.2f} to {high:+.2f}" for name, (_, low, high) in ranges.items()),
 )  # fmt: skip
 
@@ -1154,7 +1164,8 @@ plots.show(
 )
 for n in (one_hundred, len(best)):
     print(
-        f"CIDEr of the first {n:5,}: {caption_scores(best[:n], five[:n], meteor=False)['CIDEr']:.2f}"
+        f"CIDEr of the first {n:5,}: "
+        f"{caption_scores(best[:n], five[:n], meteor=False)['CIDEr']:.2f}"
     )
 leak = caption_scores(true, five, meteor=False)
 fair = caption_scores(true, [own[1:] for own in five], meteor=False)

@@ -27,9 +27,12 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(pictures=150, exam=40, hidden=32, epochs=2, hard=1, told=(48, 2), rate=5e-3, trial=(100, 1), draws=3),
-    cpu=dict(pictures=6000, exam=500, hidden=128, epochs=8, hard=6, told=(192, 12), rate=6e-3, trial=(2000, 6), draws=20),
-    gpu=dict(pictures=6000, exam=500, hidden=384, epochs=24, hard=24, told=(384, 48), rate=3e-3, trial=(6000, 8), draws=40),
+    smoke=dict(pictures=150, exam=40, hidden=32, epochs=2, hard=1, told=(48, 2), rate=5e-3,
+               trial=(100, 1), draws=3),
+    cpu=dict(pictures=6000, exam=500, hidden=128, epochs=8, hard=6, told=(192, 12), rate=6e-3,
+             trial=(2000, 6), draws=20),
+    gpu=dict(pictures=6000, exam=500, hidden=384, epochs=24, hard=24, told=(384, 48), rate=3e-3,
+             trial=(6000, 8), draws=40),
 )  # fmt: skip
 
 # %% [markdown]
@@ -78,7 +81,11 @@ boats = torch.tensor([float(("thing", "boat") in train_set.scenes[i].facts()) fo
 highest = memory[afloat].amax(1).cpu()  # (n, D), as lesson 03 kept it
 agreement = ((highest - highest.mean(0)) / (highest.std(0) + 1e-6)).T @ (boats - boats.mean())
 boat_feature = int(agreement.argmax())
-ours = next(i for i, s in enumerate(test_set.scenes) if ("count", "boat", 1) in s.facts() and len(s.things) == 3)  # fmt: skip
+ours = next(
+    i
+    for i, s in enumerate(test_set.scenes)
+    if ("count", "boat", 1) in s.facts() and len(s.things) == 3
+)
 
 # %%
 title = "One number of 256, the one that answers best to boats, in each cell"
@@ -93,8 +100,9 @@ for n, value in enumerate(values):
     place = dict(ha="center", va="center", color="white")
     left.text(n % 4 + 0.15, n // 4 + 0.15, f"{n}", fontsize=8, **place)
     right.text(n % 4 + 0.5, n // 4 + 0.5, f"{value:.1f}", fontsize=12, **place)
-plots.show(figure, alt="A scene with a boat under a grid of 4 by 4 cells, numbered; beside it the value of one "
-           f"feature in each cell. The largest is {values.max():.1f}, in cell {int(values.argmax())}.")  # fmt: skip
+plots.show(figure, alt="A scene with a boat under a grid of 4 by 4 cells, numbered; beside it the "
+                       f"value of one feature in each cell. The largest is {values.max():.1f}, in "
+                       f"cell {int(values.argmax())}.")  # fmt: skip
 
 # %% [markdown]
 # **In which cell would you look for the boat's colour?** The right-hand picture says it: where the
@@ -117,7 +125,7 @@ plots.show(figure, alt="A scene with a boat under a grid of 4 by 4 cells, number
 
 # %%
 def boxes_of(thing):
-    """Where the drawing code has put a thing: (count, 4), x0, y0, x1, y1 as shares of the picture."""
+    """Where a thing has been drawn: (count, 4), x0, y0, x1, y1 as shares of the picture."""
     side = scene_drawing.BIG if thing.size == "big" else scene_drawing.SMALL
     bottom = 27 if thing.flies else 59
     corners = [(21 * column + (21 - side) // 2 + dx, bottom - side + dy)
@@ -139,7 +147,7 @@ def covered(thing, side=4):
 
 # %%
 def asked(dataset, memory):
-    """Of every thing of a set: pooled vector, its own cell's vector, colour, name, things beside it."""
+    """Of every thing: pooled vector, its own cell's vector, colour, name, things beside it."""
     rows = [(i, t) for i, s in enumerate(dataset.scenes) for t in s.things]
     pictures = [i for i, _ in rows]
     cells = [int(covered(t).argmax()) for _, t in rows]
@@ -155,7 +163,7 @@ def asked(dataset, memory):
 
 
 def reader(vectors, colours):
-    """A linear layer that reads a colour, by least squares: vectors (n, D), colours (n,) → a function."""
+    """Reads a colour linearly, by least squares: vectors (n, D), colours (n,) → a function."""
     mean, std = vectors.mean(0), vectors.std(0) + 1e-6
     known = F.pad((vectors - mean) / std, (0, 1), value=1.0)  # (n, D + 1)
     wanted = F.one_hot(colours, len(COLOUR_NAMES)).float()
@@ -164,11 +172,14 @@ def reader(vectors, colours):
 
 
 # %%
-learn, test, unseen = (asked(*pair) for pair in ((train_set, memory), (test_set, test_memory), (unseen_set, unseen_memory)))  # fmt: skip
+learn, test, unseen = (
+    asked(*pair)
+    for pair in ((train_set, memory), (test_set, test_memory), (unseen_set, unseen_memory))
+)
 
 
 def read(where, each_thing):
-    """The share of colours read right: among 1, 2 and 3 kinds of thing, and for pairs never seen."""
+    """Share of colours read right: among 1, 2 and 3 kinds of thing, and for pairs never seen."""
     right = {"test": torch.zeros(len(test["colour"])), "unseen": torch.zeros(len(unseen["colour"]))}
     for name in range(len(THINGS)) if each_thing else [None]:
         mine = {k: slice(None) if name is None else part["name"] == name
@@ -184,9 +195,10 @@ def read(where, each_thing):
 rows = {f"{'a reader for each thing' if each else 'one reader for all'}, {where}": read(where, each)
         for each in (False, True) for where in ("pooled", "own cell")}  # fmt: skip
 columns = ("alone", "of two", "of three", "unseen pair")
+title = "The pooled vector knows whose colour it is, but does not tell everybody"
 plots.show(
-    plots.heat(list(rows.values()), "The pooled vector knows whose colour it is, but does not tell everybody",
-               list(rows), columns, label="colours read right", low=0, high=1, digits=2),
+    plots.heat(list(rows.values()), title, list(rows), columns, label="colours read right",
+               low=0, high=1, digits=2),
     alt="; ".join(f"{name}: " + ", ".join(f"{c} {v:.2f}" for c, v in zip(columns, row, strict=True))
                   for name, row in rows.items()),
 )  # fmt: skip
@@ -233,15 +245,17 @@ print(f"the weighted mean  red {weights @ values[:, 0]:.2f}, blue {weights @ val
 # $$\alpha_i = \frac{e^{\,s_i/\tau}}{\sum_j e^{\,s_j/\tau}}, \qquad z = \sum_i \alpha_i a_i$$
 
 # %%
-figure, axes = plots.panels(1, 4, width=9.0, height=2.6, title="From one place to all places", sharex=True, sharey=True)  # fmt: skip
+figure, axes = plots.panels(
+    1, 4, width=9.0, height=2.6, title="From one place to all places", sharex=True, sharey=True
+)
 for each, tau in zip(axes, (0.1, 0.5, 1.0, 10.0), strict=True):
     shares = (scores / tau).softmax(0)
     each.barh(names, shares)
     each.set_title(f"τ = {tau:g}: red {shares @ values[:, 0]:.2f}", fontsize=10)
     each.set(xlabel="weight", xlim=(0, 1.05))
 axes[0].invert_yaxis()
-plots.show(figure, alt="Weights of four places at four temperatures. At 0.1 the boat has all; at 10 the four "
-           "are almost equal.")  # fmt: skip
+plots.show(figure, alt="Weights of four places at four temperatures. At 0.1 the boat has all; at "
+                       "10 the four are almost equal.")  # fmt: skip
 
 # %% [markdown]
 # At one end a choice, at the other the plain mean, and every mixture between. And all of it is
@@ -316,7 +330,9 @@ def fresh(kind="soft", memory_dim=memory.shape[-1]):
     """An untrained Show, Attend and Tell, the same at every call."""
     torch.manual_seed(0)
     hidden = settings["hidden"]
-    return ShowAttendAndTell(len(tokenizer), memory_dim, 128, hidden, hidden // 2, kind, dropout=0.1).to(here.device)  # fmt: skip
+    return ShowAttendAndTell(
+        len(tokenizer), memory_dim, 128, hidden, hidden // 2, kind, dropout=0.1
+    ).to(here.device)
 
 
 model = fresh().eval()
@@ -366,7 +382,8 @@ def fit(model, name, epochs, sample=None):
     """Trains on all pictures, keeps the run in the build folder; returns its History."""
     return train(
         model.to(here.device),
-        lambda m, pairs: nats(m, memory[[i for i, _ in pairs]], [tokens_of[i][k] for i, k in pairs]),
+        lambda m, pairs: nats(m, memory[[i for i, _ in pairs]],
+                              [tokens_of[i][k] for i, k in pairs]),
         batches, TrainSettings(epochs=epochs, learning_rate=settings["rate"]),
         validate=lambda m: nats(m, dev_memory, dev_tokens), sample=sample,
         out=sizes.build_folder("lesson-05", name), dtype=here.dtype, quiet=True,
@@ -387,7 +404,7 @@ KIND_OF |= dict.fromkeys(("a", "an", "two", "three"), "number")
 
 
 def mentions(caption, scene):
-    """The words of a caption that speak of a thing of the scene: (position, kind of word, thing)."""
+    """Words of a caption that speak of a thing of the scene: (position, kind of word, thing)."""
     words, things = caption.split(), {thing.name: thing for thing in scene.things}
     for t, word in enumerate(words):
         thing = things.get(THING_OF.get(word))
@@ -399,7 +416,7 @@ def mentions(caption, scene):
 
 
 def look(model, memory, captions):
-    """Where it looked before each word of the captions and before <eos>: weights (B, T, N), on the CPU."""
+    """Where it looked before each word and before <eos>: weights (B, T, N), on the CPU."""
     tokens = pad([tokenizer.with_ends(c)[:-1] for c in captions], tokenizer.pad_id)[0]
     return model.eval().look(memory, tokens.to(here.device)).cpu()
 
@@ -436,7 +453,8 @@ def compete(name, model, epochs):
     histories[name] = fit(model, name.replace(" ", "-"), epochs, points)
     models[name], seconds[name] = model, histories[name].seconds[-1]
     print(
-        f"{name:10} {epochs:3} epochs, {seconds[name]:4.0f} s: {min(histories[name].valid_loss):.3f} nats a token"
+        f"{name:10} {epochs:3} epochs, {seconds[name]:4.0f} s: "
+        f"{min(histories[name].valid_loss):.3f} nats a token"
     )
 
 
@@ -449,8 +467,8 @@ ends = {name: min(each.valid_loss) for name, each in histories.items()}
 title = f"Told once ends at {ends['told once']:.2f} nats, looking at {ends['looks']:.2f}"
 plots.show(
     plots.loss_curves({name: each.valid_loss for name, each in histories.items()}, title),
-    alt="Losses on dev by epoch. The model that looks is ahead epoch by epoch; the one told once goes "
-    "on for longer and comes to the same loss or a lower one.",
+    alt="Losses on dev by epoch. The model that looks is ahead epoch by epoch; the one told once "
+    "goes on for longer and comes to the same loss or a lower one.",
 )
 
 # %% [markdown]
@@ -501,9 +519,11 @@ for name, model in models.items():
     captions[name], graded[name] = report(model)
 columns = list(graded["looks"])
 plots.show(
-    plots.heat([list(row.values()) for row in graded.values()], "Who looks, binds colours to their things",
+    plots.heat([list(row.values()) for row in graded.values()],
+               "Who looks, binds colours to their things",
                list(graded), columns, label="share", low=0, high=1, digits=2),
-    alt="; ".join(f"{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in row.items()) for name, row in graded.items()),
+    alt="; ".join(f"{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in row.items())
+                  for name, row in graded.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -529,7 +549,8 @@ said = captions["looks"][ours]
 weights = look(models["looks"], test_memory[ours : ours + 1], [said])[0]  # (T, N)
 words = [*said.split(), "<eos>"]
 plots.show(
-    plots.attention_maps(test_set.image(ours), words, weights, title="Word by word, it looks at what it will say"),
+    plots.attention_maps(test_set.image(ours), words, weights,
+                         title="Word by word, it looks at what it will say"),
     alt=plots.attention_alt(words, weights),
 )  # fmt: skip
 
@@ -612,8 +633,11 @@ def pointed(found):
 
 def show_pointing(rows, title):
     labels = ("heaviest cell on it", "weight on it", "chance")
-    plots.show(plots.heat(list(rows.values()), title, list(rows), labels, label="share", low=0, high=1, digits=2),
-               alt="; ".join(f"{k}: " + ", ".join(f"{c} {v:.2f}" for c, v in zip(labels, row, strict=True)) for k, row in rows.items()))  # fmt: skip
+    plots.show(plots.heat(list(rows.values()), title, list(rows), labels, label="share", low=0,
+                          high=1, digits=2),
+               alt="; ".join(f"{k}: " + ", ".join(f"{c} {v:.2f}"
+                                                  for c, v in zip(labels, row, strict=True))
+                             for k, row in rows.items()))  # fmt: skip
 
 
 soft = looks(models["looks"], test_memory, captions["looks"], test_set.scenes)
@@ -621,9 +645,11 @@ points = {f"{kind} ({len(soft[kind][0])})": row for kind, row in pointed(soft).i
 show_pointing(points, "It points at the thing, with a wide beam")
 hits = {"looks": (range(settings["epochs"] + 1), [start, *map(float, histories["looks"].samples)])}
 plots.show(
-    plots.lines(hits, "Nobody told it where things are", "epoch", "heaviest cell on the thing named",
+    plots.lines(hits, "Nobody told it where things are", "epoch",
+                "heaviest cell on the thing named",
                 baselines={"chance": chance}, points=True),
-    alt=f"Hits of the heaviest cell by epoch: from {start:.2f} untrained to {hits['looks'][1][-1]:.2f}; chance is {chance:.2f}.",
+    alt=f"Hits of the heaviest cell by epoch: from {start:.2f} untrained to "
+        f"{hits['looks'][1][-1]:.2f}; chance is {chance:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -669,7 +695,8 @@ for word in ("and", "flies", "fly", "over"):
     often = max(1, len(between[word]))
     last, after = (sum(row[k] for row in between[word]) / often for k in (0, 1))
     print(
-        f"before {word!r:8} {often:4} times: on the last thing {last:.2f}, on the next one {after:.2f}"
+        f"before {word!r:8} {often:4} times: on the last thing {last:.2f}, on the next one "
+        f"{after:.2f}"
     )
 
 # %% [markdown]
@@ -701,7 +728,10 @@ def logp(model, caption, t):
 looking = models["looks"]
 said = captions["looks"][ours]
 named = [(t, thing) for t, kind, thing in mentions(said, test_set.scenes[ours]) if kind == "name"]
-position, thing = next((pair for pair in named if pair[1].name == "boat"), (named or [(0, test_set.scenes[ours].things[0])])[0])  # fmt: skip
+position, thing = next(
+    (pair for pair in named if pair[1].name == "boat"),
+    (named or [(0, test_set.scenes[ours].things[0])])[0],
+)
 own = look(looking, test_memory[ours : ours + 1], [said])[0, position]  # (16,)
 best, image = int(own.argmax()), test_set.image(ours)
 reach = pixels_behind(lambda memory: memory[0, best].sum(), image)
@@ -722,9 +752,10 @@ for each, (name, shares) in zip(axes, maps.items(), strict=True):
     each.imshow(veil, extent=(0, 64, 64, 0), interpolation="nearest")
     each.set_title(name, fontsize=10)
     each.axis("off")
-plots.show(figure, alt="A scene three times under a dark veil. Left: the cells by their weight. Middle: the pixels that "
-           "can move the heaviest cell, a large part of the picture. Right: the pixels that move the "
-           "word's probability: the thing, others beside it, and faintly everything.")  # fmt: skip
+plots.show(figure, alt="A scene three times under a dark veil. Left: the cells by their weight. "
+                       "Middle: the pixels that can move the heaviest cell, a large part of the "
+                       "picture. Right: the pixels that move the word's probability: the thing, "
+                       "others beside it, and faintly everything.")  # fmt: skip
 
 
 # %%
@@ -751,8 +782,10 @@ for i in range(min(60, len(test_set))):
                 shares[name].append(value)
 within = {name: sum(values) / max(1, len(values)) for name, values in shares.items()}
 plots.show(
-    plots.bars(within, "Weight and gradient lean to the thing, but most of both lies elsewhere", "share inside the thing's box", digits=2),
-    alt="Share inside the box: " + "; ".join(f"{name}: {value:.2f}" for name, value in within.items()),
+    plots.bars(within, "Weight and gradient lean to the thing, but most of both lies elsewhere",
+               "share inside the thing's box", digits=2),
+    alt="Share inside the box: " + "; ".join(f"{name}: {value:.2f}"
+                                             for name, value in within.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -816,7 +849,8 @@ for count, heaviest in ways.values():
 plots.show(
     plots.heat(table, "Without the cell it looked at, the colour goes first", list(ways), kinds,
                label="words that change", low=0, high=1, digits=2),
-    alt="; ".join(f"{way}: " + ", ".join(f"{k} {v:.2f}" for k, v in zip(kinds, row, strict=True)) for way, row in zip(ways, table, strict=True)),
+    alt="; ".join(f"{way}: " + ", ".join(f"{k} {v:.2f}" for k, v in zip(kinds, row, strict=True))
+                  for way, row in zip(ways, table, strict=True)),
 )  # fmt: skip
 
 # %% [markdown]
@@ -896,9 +930,11 @@ check.credit(credit)
 compete("looks hard", fresh("hard"), settings["hard"])
 captions["looks hard"], graded["looks hard"] = report(models["looks hard"])
 plots.show(
-    plots.heat([list(row.values()) for row in graded.values()], "One place at a time binds as well, and counts worse",
+    plots.heat([list(row.values()) for row in graded.values()],
+               "One place at a time binds as well, and counts worse",
                list(graded), columns, label="share", low=0, high=1, digits=2),
-    alt="; ".join(f"{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in row.items()) for name, row in graded.items()),
+    alt="; ".join(f"{name}: " + ", ".join(f"{k} {v:.2f}" for k, v in row.items())
+                  for name, row in graded.items()),
 )  # fmt: skip
 for name in ("looks", "looks hard"):
     found = looks(models[name], test_memory, captions[name], test_set.scenes)
@@ -907,7 +943,8 @@ for name in ("looks", "looks hard"):
     places = (-(weights * weights.clamp_min(1e-9).log()).sum(1)).exp().mean()
     hits = (cells > 0)[range(len(cells)), weights.argmax(1)].float().mean()
     print(
-        f"{name:10} at colours and names: as if it looked at {places:4.1f} places; the heaviest is on the thing {hits:.0%}"
+        f"{name:10} at colours and names: as if it looked at {places:4.1f} places; the heaviest is "
+        f"on the thing {hits:.0%}"
     )
 
 # %%
@@ -915,7 +952,8 @@ said = captions["looks hard"][ours]
 weights = look(models["looks hard"], test_memory[ours : ours + 1], [said])[0]
 words = [*said.split(), "<eos>"]
 plots.show(
-    plots.attention_maps(test_set.image(ours), words, weights, title="Hard attention, the probabilities of its draws"),
+    plots.attention_maps(test_set.image(ours), words, weights,
+                         title="Hard attention, the probabilities of its draws"),
     alt=plots.attention_alt(words, weights),
 )  # fmt: skip
 
@@ -943,7 +981,8 @@ spread = {
     "hard, no baseline": noise(models["looks hard"], 0.0),
 }
 plots.show(
-    plots.bars(spread, "A draw makes a gradient noisy, a baseline tames it", "noise of the gradient (1 = as large as the gradient)", digits=2),
+    plots.bars(spread, "A draw makes a gradient noisy, a baseline tames it",
+               "noise of the gradient (1 = as large as the gradient)", digits=2),
     alt="; ".join(f"{name}: {value:.2f}" for name, value in spread.items()),
 )  # fmt: skip
 
@@ -978,7 +1017,8 @@ def trial(memory, balance=0.0):
     model = fresh(memory_dim=memory.shape[-1])
     train(
         model,
-        lambda m, pairs: nats(m, memory[[i for i, _ in pairs]], [tokens_of[i][k] for i, k in pairs], balance),
+        lambda m, pairs: nats(m, memory[[i for i, _ in pairs]], [tokens_of[i][k] for i, k in pairs],
+                              balance),
         lambda epoch: batches(epoch, pictures, 32),
         TrainSettings(epochs=epochs, learning_rate=settings["rate"]), quiet=True,
     )  # fmt: skip
@@ -986,7 +1026,7 @@ def trial(memory, balance=0.0):
 
 
 def spreads(model, memory, captions):
-    """In a caption: as if how many places were used, and what the least used one got of its fair share."""
+    """As if how many places were used, and what the least used got of its fair share."""
     weights = look(model, memory, captions)
     used, least = [], []
     for own, caption in zip(weights, captions, strict=True):
@@ -1004,7 +1044,10 @@ for balance, model in trials.items():
     said = tell(model, test_memory)
     row = fact_scores([claims(c) for c in said], test_set.facts())
     used, least = spreads(model, test_memory, said)
-    print(f"λ = {balance:<4g}{used:14.1f}{least:12.2f}{row['fact_precision']:11.2f}{row['fact_recall']:8.2f}")  # fmt: skip
+    print(
+        f"λ = {balance:<4g}{used:14.1f}{least:12.2f}{row['fact_precision']:11.2f}"
+        f"{row['fact_recall']:8.2f}"
+    )
 
 # %% [markdown]
 # The term does what it says: more places are used, and the least used one gets nearly its fair

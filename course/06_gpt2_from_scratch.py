@@ -26,11 +26,14 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(scenes=150, exam=40, merges=60, width=32, layers=2, epochs=1, lstm=(32, 1), drawn=(1, 60),
+    smoke=dict(scenes=150, exam=40, merges=60, width=32, layers=2, epochs=1, lstm=(32, 1),
+               drawn=(1, 60),
                trial=(3, 6), speed=(32, 2, 64), hub=None),
-    cpu=dict(scenes=2000, exam=400, merges=140, width=128, layers=3, epochs=4, lstm=(192, 14), drawn=(10, 500),
+    cpu=dict(scenes=2000, exam=400, merges=140, width=128, layers=3, epochs=4, lstm=(192, 14),
+             drawn=(10, 500),
              trial=(12, 100), speed=(256, 6, 512), hub=None),
-    gpu=dict(scenes=6000, exam=500, merges=140, width=256, layers=6, epochs=10, lstm=(384, 30), drawn=(10, 500),
+    gpu=dict(scenes=6000, exam=500, merges=140, width=256, layers=6, epochs=10, lstm=(384, 30),
+             drawn=(10, 500),
              trial=(12, 300), speed=(768, 12, 1024), hub="gpt2"),
 )  # fmt: skip
 
@@ -122,8 +125,8 @@ in_words = sum(len(words(c)) for c in captions) / len(captions)
 plots.show(
     plots.lines({"bytes and pieces": lengths}, "The first merges save most", "merges",
                 "tokens of a caption", baselines={"words": in_words}),
-    alt=f"Tokens of a caption by number of merges: from {lengths[0]:.0f} down to {lengths[-1]:.1f}; as words "
-        f"it has {in_words:.1f}. The curve falls steeply at first.",
+    alt=f"Tokens of a caption by number of merges: from {lengths[0]:.0f} down to "
+        f"{lengths[-1]:.1f}; as words it has {in_words:.1f}. The curve falls steeply at first.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -230,8 +233,9 @@ gathered = causal @ value  # (T, E): for each word a weighted mean of the values
 plots.show(
     word_maps({"every word sees all": free, "no word sees the future": causal}, said,
               "The mask closes the upper half; each row still sums to 1", "weight"),
-    alt="Two squares of seven by seven words. Left every word has some weight on every other. Right all "
-        "squares above the diagonal are empty: the first word looks only at itself, the last at all seven.",
+    alt="Two squares of seven by seven words. Left every word has some weight on every other. "
+        "Right all squares above the diagonal are empty: the first word looks only at itself, the "
+        "last at all seven.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -295,7 +299,8 @@ check.hide_future(hide_future)
 
 # %%
 def looks(d, scale, places=16, queries=400):
-    """Random queries and keys of d numbers: as if how many places were looked at, and how far weights move."""
+    """Random queries and keys of d numbers: as if how many places were looked at, and how far
+    weights move."""
     query, key = torch.randn(queries, 1, d), torch.randn(queries, places, d)
     weights = ((query * key).sum(2) * scale).softmax(1)  # (queries, places)
     used = (-(weights * weights.clamp_min(1e-12).log()).sum(1)).exp().mean()
@@ -315,8 +320,9 @@ for part, (ax, what) in enumerate(zip(axes, labels, strict=True)):
         ax.plot(widths, [pair[part] for pair in each], marker="o", label=name)
     ax.set(xlabel="d, numbers of a query", ylabel=what, xscale="log", ylim=0)
 axes[0].legend()
-plots.show(figure, alt="Left: places looked at by d. Divided by the root they stay near eleven; undivided they fall to "
-           "little more than one. Right: the gradient of the weights stays near 0.9, and falls towards 0.")  # fmt: skip
+plots.show(figure, alt="Left: places looked at by d. Divided by the root they stay near eleven; "
+                       "undivided they fall to little more than one. Right: the gradient of the "
+                       "weights stays near 0.9, and falls towards 0.")  # fmt: skip
 
 # %% [markdown]
 # Undivided, one score towers over the others: the weight is all on one place, chosen before anything
@@ -516,7 +522,8 @@ class GPT2(nn.Module):
 # %%
 print(f"{'':12}{'layers':>7}{'E':>6}{'heads':>6}{'weights':>15}{'of words':>10}{'untied':>15}")
 for name, (layers, dim, heads) in {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16),
-                                   "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600, 25)}.items():  # fmt: skip
+                                   "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600,
+                                   25)}.items():  # fmt: skip
     with torch.device("meta"):
         model = GPT2(50257, 1024, dim, layers, heads)
     total, table = sum(p.numel() for p in model.parameters()), model.tokens.weight.numel()
@@ -571,7 +578,8 @@ logging.disable_progress_bar()
 
 
 def pairs_of(theirs, ours):
-    """Each weight of transformers' GPT-2, turned where need be, and the one of ours that it must equal."""
+    """Each weight of transformers' GPT-2, turned where need be, and the one of ours that it must
+    equal."""
     body = theirs.transformer
     yield body.wte.weight, ours.tokens.weight
     yield body.wpe.weight, ours.positions.weight
@@ -616,7 +624,8 @@ with torch.no_grad():
     tokens = torch.randint(211, (2, 20))
     wanted = theirs(tokens).logits
     apart = {name: (load(theirs, block)(None, tokens) - wanted).abs().max().item()
-             for name, block in (("as built", Block), ("norm in the wrong place", WrongBlock))}  # fmt: skip
+             for name, block in (("as built", Block),
+                                 ("norm in the wrong place", WrongBlock))}  # fmt: skip
 for name, largest in apart.items():
     print(f"{name:24} largest difference of {wanted.numel():,} logits: {largest:.1e}")
 assert apart["as built"] < 1e-5, "this is not GPT-2: stop here, and find out why"
@@ -699,11 +708,12 @@ compete("GPT", fresh(word_text), word_text, settings["epochs"], 3e-3)
 compete("GPT, pieces", fresh(piece_text), piece_text, settings["epochs"], 3e-3)
 curves = {name: (each.seconds, each.valid_loss) for name, each in histories.items()}
 ends = {name: min(each.valid_loss) for name, each in histories.items()}
+title = f"After as much time: LSTM {ends['LSTM']:.1f}, GPT {ends['GPT']:.1f} nats a caption"
 plots.show(
-    plots.lines(curves, f"After as much time: LSTM {ends['LSTM']:.1f}, GPT {ends['GPT']:.1f} nats a caption",
-                "seconds", "nats a caption (held out)", points=True),
+    plots.lines(curves, title, "seconds", "nats a caption (held out)", points=True),
     alt="Held-out nats a caption by seconds of training. "
-        + "; ".join(f"{name}: {value:.2f} after {histories[name].seconds[-1]:.0f} s" for name, value in ends.items()),
+        + "; ".join(f"{name}: {value:.2f} after {histories[name].seconds[-1]:.0f} s"
+                    for name, value in ends.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -780,9 +790,10 @@ on_sky = weights[:, 1:sky_words].sum(1)
 best = int(on_sky.argmax())
 title = f"From the last word, {names[best]} has {on_sky[best]:.0%} of its weight on the sky"
 plots.show(
-    plots.heat(weights, title, names, ["<bos>", *words(sky_first)], label="weight", low=0, digits=1),
-    alt=f"Weights of {len(weights)} heads on the words of '{sky_first}', from its last word. Most on the sky has "
-        f"{names[best]}: {on_sky[best]:.2f}.",
+    plots.heat(weights, title, names, ["<bos>", *words(sky_first)], label="weight", low=0,
+               digits=1),
+    alt=f"Weights of {len(weights)} heads on the words of '{sky_first}', from its last word. Most "
+        f"on the sky has {names[best]}: {on_sky[best]:.2f}.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -848,8 +859,10 @@ def short_training(block, positions=True):
 
 
 # %%
-kinds = {"as built": Block, "norm in the wrong place": WrongBlock, "no norm": NoNorm, "no skip": NoSkip,
-         "not divided by the root": with_attention(Undivided), "sees one word ahead": with_attention(OneAhead)}  # fmt: skip
+kinds = {"as built": Block, "norm in the wrong place": WrongBlock, "no norm": NoNorm,
+         "no skip": NoSkip,
+         "not divided by the root": with_attention(Undivided),
+         "sees one word ahead": with_attention(OneAhead)}  # fmt: skip
 trials = {name: short_training(block) for name, block in kinds.items()}
 trials["no positions"] = short_training(Block, positions=False)
 curves = {
@@ -933,14 +946,17 @@ for name, block in {"as built": Block, "mask off by one": with_attention(OneAhea
     model.load_state_dict(trained)
     maps[name] = hangs_on(model, sentence)
     print(
-        f"{name:26} the future's largest gradient, as a part of the largest: {future_share(maps[name]):.1e}"
+        f"{name:26} the future's largest gradient, as a part of the largest: "
+        f"{future_share(maps[name]):.1e}"
     )
 assert future_share(maps["as built"]) == 0, "the model sees the future: nothing it says counts"
 plots.show(
-    word_maps(maps, ["<bos>", *words(sky_first)], "As built, the upper half is exactly zero: the model is causal",
+    word_maps(maps, ["<bos>", *words(sky_first)],
+              "As built, the upper half is exactly zero: the model is causal",
               "gradient", log=True, x="word that is changed", y="guess after this word"),
-    alt="Three squares of words by words. Left only the lower half has colour. In the middle a few diagonals "
-        "above the middle one have colour, too. Right the whole square has, the upper half darker.",
+    alt="Three squares of words by words. Left only the lower half has colour. In the middle a "
+        "few diagonals above the middle one have colour, too. Right the whole square has, the "
+        "upper half darker.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -972,7 +988,8 @@ plots.show(
 
 # %%
 def step(x, past, weight_q, weight_k, weight_v):
-    """x (B, E), past: keys and values (B, S, d), weights (E, d) -> y (B, d), (keys, values) (B, S + 1, d)"""
+    """x (B, E), past: keys and values (B, S, d), weights (E, d) -> y (B, d), (keys, values) (B,
+    S + 1, d)"""
     raise NotImplementedError("write me")
 
 
@@ -1077,11 +1094,13 @@ left.set(xlabel="number of the token", ylabel="milliseconds for this token", yli
 left.legend()
 right.plot(counts, megabytes, marker="o", color=plots.GREEN)
 right.set(xlabel="number of the token", ylabel="memory of the cache (MB a text)", ylim=0)
-plots.show(figure, alt=f"Left: time of one token by its number. Without a cache it grows to {without[-1]:.0f} ms, with one "
-           f"it stays near {with_cache[-1]:.1f} ms. Right: the cache grows in a straight line to {megabytes[-1]:.1f} MB.")  # fmt: skip
+plots.show(figure, alt="Left: time of one token by its number. Without a cache it grows to "
+                       f"{without[-1]:.0f} ms, with one it stays near {with_cache[-1]:.1f} ms. "
+                       f"Right: the cache grows in a straight line to {megabytes[-1]:.1f} MB.")  # fmt: skip
 a_token = 2 * 12 * 768 * 4  # keys and values, layers, E, bytes of a float32
-print(f"the smallest GPT-2: {a_token:,} bytes a token, {1024 * a_token / 1e6:.0f} MB for a full text, "
-      f"{32 * 1024 * a_token / 1e9:.1f} GB for 32 of them; its weights: {4 * 124_439_808 / 1e9:.1f} GB")  # fmt: skip
+print(f"the smallest GPT-2: {a_token:,} bytes a token, {1024 * a_token / 1e6:.0f} MB for a full "
+      f"text, {32 * 1024 * a_token / 1e9:.1f} GB for 32 of them; its weights: "
+      f"{4 * 124_439_808 / 1e9:.1f} GB")  # fmt: skip
 
 # %% [markdown]
 # Without a cache token $t$ costs what $t$ tokens cost; with one it costs about what one token costs,
@@ -1096,7 +1115,8 @@ print(f"the smallest GPT-2: {a_token:,} bytes a token, {1024 * a_token / 1e6:.0f
 
 # %%
 def sky_again(sentences):
-    """Of the sentences that begin with a sky: the share in which another is named, and their number."""
+    """Of the sentences that begin with a sky: the share in which another is named, and their
+    number."""
     begun = [c for c in sentences if c.startswith(SKIES)]
     again = sum(sum(c.count(sky) for sky in SKIES) > 1 for c in begun)
     return again / max(1, len(begun)), len(begun)

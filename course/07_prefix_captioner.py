@@ -28,10 +28,12 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(language="small", gpt=dict(dim=32, layers=2, heads=2), eye="small_cnn", pictures=120, exam=40,
+    smoke=dict(language="small", gpt=dict(dim=32, layers=2, heads=2), eye="small_cnn", pictures=120,
+               exam=40,
                reading=(60, 1, 16), round=64, rounds=2, trial=(60, 1, 20), bugs=6,
                rates=dict(read=3e-3, tuned=2e-3, lora=5e-3, frozen=5e-3)),
-    cpu=dict(language="small", gpt=dict(dim=128, layers=3, heads=4), eye="small_cnn", pictures=6000, exam=500,
+    cpu=dict(language="small", gpt=dict(dim=128, layers=3, heads=4), eye="small_cnn", pictures=6000,
+             exam=500,
              reading=(6000, 1, 16), round=1200, rounds=10, trial=(1200, 2, 200), bugs=80,
              rates=dict(read=3e-3, tuned=2e-3, lora=5e-3, frozen=5e-3)),
     gpu=dict(language="gpt2", gpt=None, eye="resnet18", pictures=6000, exam=500,
@@ -100,7 +102,8 @@ CONTEXT = 128  # tokens that our small model can look back over
 documents = [[t for caption in each for t in caption][: CONTEXT + 1] for each in tokens_of]
 print("a document:", " / ".join(train_set.captions[0]))
 print(
-    f"{len(documents)} documents; the first has {len(documents[0])} tokens, of {len(tokenizer)} words"
+    f"{len(documents)} documents; the first has {len(documents[0])} tokens, of {len(tokenizer)} "
+    "words"
 )
 
 # %% [markdown]
@@ -132,7 +135,8 @@ def read(model, count, epochs, size):
     lengths = [len(each) for each in documents[:count]]
     return train(
         model.to(here.device),
-        lambda m, batch: caption_loss(m, None, joined_up([documents[i] for i in batch]), tokenizer.pad_id),
+        lambda m, batch: caption_loss(m, None, joined_up([documents[i] for i in batch]),
+                                      tokenizer.pad_id),
         lambda epoch: bucketed_batches(lengths, size, epoch),
         TrainSettings(epochs=epochs, learning_rate=settings["rates"]["read"]),
         out=sizes.build_folder("lesson-07", "reading"), dtype=here.dtype, quiet=True,
@@ -165,9 +169,11 @@ def nats_by_caption(language, captions):
 if small:
     dear = nats_by_caption(language, dev_set.captions[:100])
     plots.show(
-        plots.lines({"dev": dear}, "Whoever has read one caption finds the next ones cheaper", "which caption of a document",
+        plots.lines({"dev": dear}, "Whoever has read one caption finds the next ones cheaper",
+                    "which caption of a document",
                     "loss (nats a token)", points=True),
-        alt="Nats a token of the five captions of a document: " + ", ".join(f"{n:.2f}" for n in dear),
+        alt="Nats a token of the five captions of a document: "
+        + ", ".join(f"{n:.2f}" for n in dear),
     )  # fmt: skip
 
 # %% [markdown]
@@ -186,7 +192,8 @@ if small:
 
 # %%
 class Blind:
-    """A language model that is handed pictures and does not look: it goes on from `before` and <bos>."""
+    """A language model that is handed pictures and does not look: it goes on from `before` and
+    <bos>."""
 
     def __init__(self, language, before=()):
         self.language, self.before = language, before
@@ -212,14 +219,17 @@ def look(source, split, count=None, eye=settings["eye"]):
 memory = {split: look("grid", split) for split in sets}
 generator = torch.Generator(here.device).manual_seed(1)
 ids = tokenizer.bos_id, tokenizer.eos_id
-drawn, _ = decoding.sample(Blind(language), memory["test"], *ids, temperature=0.8, generator=generator)  # fmt: skip
+drawn, _ = decoding.sample(
+    Blind(language), memory["test"], *ids, temperature=0.8, generator=generator
+)
 blind = [tokenizer.decode(tokens) for tokens in drawn]
 told = [
     [("it says", c.split(), false_words(c, scene.facts()))]
     for c, scene in zip(blind[:4], test_set.scenes, strict=False)
 ]
 plots.show(
-    plots.stories([test_set.image(i) for i in range(4)], told, "Fluent, and false: it has not looked", 1.0),
+    plots.stories([test_set.image(i) for i in range(4)], told,
+                  "Fluent, and false: it has not looked", 1.0),
     alt="Four pictures and what the blind model says, false words marked: " + "; ".join(blind[:4]),
 )  # fmt: skip
 
@@ -283,8 +293,9 @@ example = min(test_set.captions[11], key=len).split()
 title = "The picture is read first, and only words are guessed"
 plots.show(
     prefixed(test_set.image(11), example, title, embeddings=1),
-    alt="A row of boxes: picture begins, the embedding of the picture, picture ends, bos and the words of "
-    "a caption. Above each word stands the next one, above the places of the picture nothing.",
+    alt="A row of boxes: picture begins, the embedding of the picture, picture ends, bos and the "
+        "words of a caption. Above each word stands the next one, above the places of the picture "
+        "nothing.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -687,7 +698,8 @@ facts = dev_set.scenes[0].facts()
 firsts = [captions[0] for captions in told]
 diary = [(f"round {r + 1:2}", c.split(), false_words(c, facts)) for r, c in enumerate(firsts)]
 plots.show(
-    plots.stories([dev_set.image(0)], [diary], "Fluent at once; it has only to learn what to look at"),
+    plots.stories([dev_set.image(0)], [diary],
+                  "Fluent at once; it has only to learn what to look at"),
     alt="A picture and what the model says of it after each round, false words marked. First: "
     f"{told[0][0]}. Last: {told[-1][0]}.",
 )  # fmt: skip
@@ -709,11 +721,13 @@ def lstm_tells(split):
 
 shown = settings["round"] * settings["rounds"]
 said = {"prefix": tell(sighted, memory["test"]), "LSTM, shipped": lstm_tells("test")}
-rows = {"prefix": score(said["prefix"], "test"), "LSTM, shipped": score(said["LSTM, shipped"], "test"),
+rows = {"prefix": score(said["prefix"], "test"),
+        "LSTM, shipped": score(said["LSTM, shipped"], "test"),
         "blind": score(blind, "test")}  # fmt: skip
 show_scores(rows)
 gap = paired(said["prefix"], said["LSTM, shipped"], test_set.captions, meteor=False, resamples=300,
-             claims=[[claims(c) for c in each] for each in said.values()], facts=test_set.facts())  # fmt: skip
+             claims=[[claims(c) for c in each] for each in said.values()],
+             facts=test_set.facts())  # fmt: skip
 for name in ("Bleu_4", "fact_precision", "fact_recall"):
     print(f"prefix less LSTM, {name:15}{gap[name]!s}")
 
@@ -740,7 +754,8 @@ quick = pace(lambda m, t: caption_loss(told_once, m, t, tokenizer.pad_id))
 slow = pace(lambda m, t: prefix_loss(learner, m, t, tokenizer.eos_id))
 print(f"captions a second in training: LSTM {quick:.0f}, prefix {slow:.0f}")
 print(
-    f"so {120000 / quick:.0f} s for the LSTM's 120,000 captions, {shown / slow:.0f} s for these {shown:,}"
+    f"so {120000 / quick:.0f} s for the LSTM's 120,000 captions, {shown / slow:.0f} s for these "
+    f"{shown:,}"
 )
 
 # %% [markdown]
@@ -770,10 +785,12 @@ losses = {
     "had not": (longer.seconds, longer.valid_loss),
 }
 plots.show(
-    plots.lines(losses, f"Reading took {spent_reading:.0f} s, and its head start melts away", "seconds, the reading included",
+    plots.lines(losses, f"Reading took {spent_reading:.0f} s, and its head start melts away",
+                "seconds, the reading included",
                 "loss on dev (nats a token)", points=True),
     alt="Losses on dev over seconds. "
-    + "; ".join(f"{name}: from {ys[0]:.2f} at {xs[0]:.0f} s to {ys[-1]:.2f} at {xs[-1]:.0f} s" for name, (xs, ys) in losses.items()),
+    + "; ".join(f"{name}: from {ys[0]:.2f} at {xs[0]:.0f} s to {ys[-1]:.2f} at {xs[-1]:.0f} s"
+                for name, (xs, ys) in losses.items()),
 )  # fmt: skip
 
 
@@ -787,14 +804,17 @@ def truth(history):
 
 true = {"had read": truth(history), "had not": truth(longer)}
 plots.show(
-    plots.lines(true, "Truth is learned from pictures, by both alike", "captions seen with their pictures",
-                "share of true claims", baselines={"blind": precision(blind, test_set.scenes)}, points=True),
+    plots.lines(true, "Truth is learned from pictures, by both alike",
+                "captions seen with their pictures",
+                "share of true claims", baselines={"blind": precision(blind, test_set.scenes)},
+                points=True),
     alt="Share of true claims over captions seen. "
     + "; ".join(f"{name}: from {ys[0]:.2f} to {ys[-1]:.2f}" for name, (_, ys) in true.items()),
 )  # fmt: skip
 said["had not read"] = tell(unread, memory["test"])
 show_scores({f"had read, {losses['had read'][0][-1]:.0f} s": rows["prefix"],
-             f"had not, {longer.seconds[-1]:.0f} s": score(said["had not read"], "test")})  # fmt: skip
+             f"had not, {longer.seconds[-1]:.0f} s": score(said["had not read"],
+                 "test")})  # fmt: skip
 
 # %% [markdown]
 # The second figure is the one to remember. **Round by round the reader is ahead in loss, and hardly
@@ -870,15 +890,18 @@ for name, choices in CELLS.items():
 
 # %%
 panels = {
-    label: {name: {f"seed {seed}": (each[key].value, (each[key].high - each[key].low) / 2) for seed, each in enumerate(runs)}
+    label: {name: {f"seed {seed}": (each[key].value, (each[key].high - each[key].low) / 2)
+                   for seed, each in enumerate(runs)}
             for name, runs in found.items()}
     for label, key in (("BLEU-4", "Bleu_4"), ("fact precision", "fact_precision"))
 }  # fmt: skip
 plots.show(
-    dots(panels, "Places beat one embedding; LoRA keeps up with tuning", "score (0 to 1)", "lines: 95 % of resampled pictures"),
+    dots(panels, "Places beat one embedding; LoRA keeps up with tuning", "score (0 to 1)",
+         "lines: 95 % of resampled pictures"),
     alt="Scores of nine prefixes, two seeds each. " + "; ".join(
-        f"{name}: BLEU-4 {runs[0]['Bleu_4'].value:.2f} and {runs[1]['Bleu_4'].value:.2f}, precision "
-        f"{runs[0]['fact_precision'].value:.2f} and {runs[1]['fact_precision'].value:.2f}" for name, runs in found.items()),
+        f"{name}: BLEU-4 {runs[0]['Bleu_4'].value:.2f} and {runs[1]['Bleu_4'].value:.2f}, "
+        f"precision {runs[0]['fact_precision'].value:.2f} and {runs[1]['fact_precision'].value:.2f}"
+        for name, runs in found.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -916,7 +939,8 @@ plots.show(
 
 # %%
 def colours(captions, scenes, wanted=lambda pair: True):
-    """Of the wanted things: how many, the share named, and of those given a colour the share given the right one."""
+    """Of the wanted things: how many, the share named, and of those given a colour the share
+    given the right one."""
     total = named = told = right = 0
     for caption, scene in zip(captions, scenes, strict=True):
         own = claims(caption)
@@ -927,14 +951,18 @@ def colours(captions, scenes, wanted=lambda pair: True):
     return total, named / total, right / max(1, told)
 
 
-composed = {"prefix": tell(sighted, memory["unseen"]), "had not read": tell(unread, memory["unseen"]),
+composed = {"prefix": tell(sighted, memory["unseen"]),
+            "had not read": tell(unread, memory["unseen"]),
             "LSTM, shipped": lstm_tells("unseen")}  # fmt: skip
 show_scores({name: score(each, "unseen") for name, each in composed.items()})
 print(f"\n{'':20}{'seen pairs: named, colour right':>36}{'unseen pairs: named, colour right':>38}")
 for name, each in composed.items():
     usual = colours(said[name], test_set.scenes)
     rare = colours(each, unseen_set.scenes, UNSEEN_PAIRS.__contains__)
-    print(f"{name:20}{usual[1]:28.2f}{usual[2]:8.2f}{rare[1]:30.2f}{rare[2]:8.2f}   ({rare[0]} things)")  # fmt: skip
+    print(
+        f"{name:20}{usual[1]:28.2f}{usual[2]:8.2f}{rare[1]:30.2f}{rare[2]:8.2f}   ({rare[0]} "
+        "things)"
+    )
 
 # %% [markdown]
 # The two tables seem to disagree. By all three scores the LSTM is ahead, in BLEU by a hair: it tells
@@ -968,11 +996,16 @@ word = tokenizer.words.__getitem__ if small else lambda token: tokenizer.decode(
 side = int(mapped.shape[1] ** 0.5)
 cells = [[word(token) for token in row] for row in nearest[:3, : side * side].tolist()]
 plots.show(
-    words_in_cells([test_set.image(i) for i in range(3)], cells, "The nearest word of each mapped embedding"),
-    alt="Three pictures under a grid, a word in each cell: " + " / ".join(", ".join(row) for row in cells),
+    words_in_cells([test_set.image(i) for i in range(3)], cells,
+                   "The nearest word of each mapped embedding"),
+    alt="Three pictures under a grid, a word in each cell: "
+    + " / ".join(", ".join(row) for row in cells),
 )  # fmt: skip
 length = mapped.norm(dim=-1).mean() / table.norm(dim=-1).mean()
-print(f"cosine of a mapped embedding to its nearest word: {close.mean():.2f}; of a word to its nearest other: {among.mean():.2f}")  # fmt: skip
+print(
+    f"cosine of a mapped embedding to its nearest word: {close.mean():.2f}; of a word to its "
+    f"nearest other: {among.mean():.2f}"
+)
 print(f"a mapped embedding is {length:.1f} times as long as a word's")
 
 
@@ -993,7 +1026,9 @@ class Snapped(torch.nn.Module):
 snapped = copy.deepcopy(frozen)
 snapped.mapper = Snapped(frozen.mapper)
 as_words = tell(snapped, memory["test"][:judged])
-show_scores({"frozen, as mapped": found["frozen"][0], "frozen, as nearest words": score(as_words, "test")})  # fmt: skip
+show_scores(
+    {"frozen, as mapped": found["frozen"][0], "frozen, as nearest words": score(as_words, "test")}
+)
 
 # %% [markdown]
 # Look at the sky of a sunset, at the water, at the kite on the right, at the boat: in many cells

@@ -30,12 +30,16 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(pictures=150, exam=40, few=20, views=40, gpt=dict(dim=32, layers=2, heads=2), reading=1, batch=8, trial=12,
+    smoke=dict(pictures=150, exam=40, few=20, views=40, gpt=dict(dim=32, layers=2, heads=2),
+               reading=1, batch=8, trial=12,
                rate=3e-3, high=5e-2, main=16, parts=(4, 2), micro=2, whole=None),
-    cpu=dict(pictures=3000, exam=300, few=64, views=800, gpt=dict(dim=64, layers=3, heads=4), reading=1, batch=32, trial=120,
+    cpu=dict(pictures=3000, exam=300, few=64, views=800, gpt=dict(dim=64, layers=3, heads=4),
+             reading=1, batch=32, trial=120,
              rate=1e-2, high=5e-2, main=500, parts=(8, 4), micro=8, whole=None),
-    gpu=dict(pictures=6000, exam=500, few=128, views=1500, gpt=dict(dim=256, layers=6, heads=8), reading=4, batch=64, trial=300,
-             rate=1e-3, high=5e-2, main=4000, parts=(16, 4), micro=20, whole="nlpconnect/vit-gpt2-image-captioning"),
+    gpu=dict(pictures=6000, exam=500, few=128, views=1500, gpt=dict(dim=256, layers=6, heads=8),
+             reading=4, batch=64, trial=300,
+             rate=1e-3, high=5e-2, main=4000, parts=(16, 4), micro=20,
+             whole="nlpconnect/vit-gpt2-image-captioning"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -83,7 +87,10 @@ from coursekit.training import TrainSettings, bucketed_batches, train
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 disable_progress_bars()
-sets = {s: Scenes(s, settings["pictures" if s == "train" else "exam"]) for s in ("train", "dev", "test", "unseen")}  # fmt: skip
+sets = {
+    s: Scenes(s, settings["pictures" if s == "train" else "exam"])
+    for s in ("train", "dev", "test", "unseen")
+}
 encoder = scene_vit().to(here.device)
 
 
@@ -97,7 +104,9 @@ def look(split):
 memory = {split: look(split) for split in sets}
 memory["train"] = memory["train"].half()  # the largest; a batch becomes float32 again
 tokenizer = WordTokenizer.train(c for cs in sets["train"].captions for c in cs)
-tokens_of = {s: [[tokenizer.with_ends(c) for c in cs] for cs in each.captions] for s, each in sets.items()}  # fmt: skip
+tokens_of = {
+    s: [[tokenizer.with_ends(c) for c in cs] for cs in each.captions] for s, each in sets.items()
+}
 CONTEXT = 128
 documents = [[t for caption in each for t in caption][: CONTEXT + 1] for each in tokens_of["train"]]
 print(sets["train"], "→ memory", tuple(memory["train"].shape), "and", len(tokenizer), "words")
@@ -110,9 +119,15 @@ print(sets["train"], "→ memory", tuple(memory["train"].shape), "and", len(toke
 lengths = [len(each) for each in documents]
 torch.manual_seed(0)
 language = GPT(len(tokenizer), CONTEXT, **settings["gpt"], dropout=0.0).to(here.device)
+
+
+def reading_loss(model, some):
+    tokens = pad([documents[i] for i in some], tokenizer.pad_id)[0].to(here.device)  # (B, T)
+    return caption_loss(model, None, tokens, tokenizer.pad_id)
+
+
 history = train(
-    language,
-    lambda m, some: caption_loss(m, None, pad([documents[i] for i in some], tokenizer.pad_id)[0].to(here.device), tokenizer.pad_id),
+    language, reading_loss,
     lambda epoch: bucketed_batches(lengths, 16, epoch),
     TrainSettings(epochs=settings["reading"], learning_rate=3e-3),
     out=sizes.build_folder("lesson-08", "reading"), dtype=here.dtype, quiet=True,
@@ -228,7 +243,12 @@ with torch.no_grad():
     weights = (q @ k.transpose(2, 3) / math.sqrt(E // heads)).softmax(-1)  # (B, nh, T, N)
     by_hand = cross.c_proj((weights @ v).transpose(1, 2).flatten(2))  # (B, T, E)
     theirs = cross(words, encoder_hidden_states=patches)[0]
-print("weights", tuple(weights.shape), " as transformers does it:", torch.allclose(by_hand, theirs, atol=1e-5))  # fmt: skip
+print(
+    "weights",
+    tuple(weights.shape),
+    " as transformers does it:",
+    torch.allclose(by_hand, theirs, atol=1e-5),
+)
 
 # %% [markdown]
 # ### The price
@@ -305,17 +325,24 @@ for name, build in rivals.items():
 def table_of(split, count=None):
     """A row for each picture: its number, its five captions, their tokens."""
     count = count or len(sets[split])
-    table = Dataset.from_dict({"picture": list(range(count)), "captions": sets[split].captions[:count]})  # fmt: skip
+    table = Dataset.from_dict(
+        {"picture": list(range(count)), "captions": sets[split].captions[:count]}
+    )
     return table.map(lambda row: {"tokens": [tokenizer.with_ends(c) for c in row["captions"]]})
 
 
 def serve(table, memory, choose=random.choice, asked=lambda token: True):
-    """A view of the table as a model is trained on it; of the next words only those are to be guessed that are `asked`."""
+    """A view of the table as a model is trained on it; of the next words only those are to be
+    guessed that are `asked`."""
 
     def transform(rows):
         chosen = [choose(each) for each in rows["tokens"]]
         labels = [[t if asked(t) else IGNORED for t in tokens[1:]] for tokens in chosen]
-        return {"memory": [memory[i] for i in rows["picture"]], "read": [tokens[:-1] for tokens in chosen], "labels": labels}  # fmt: skip
+        return {
+            "memory": [memory[i] for i in rows["picture"]],
+            "read": [tokens[:-1] for tokens in chosen],
+            "labels": labels,
+        }
 
     return table.with_transform(transform)
 
@@ -332,7 +359,12 @@ def collate(rows):
 table = table_of("train")
 rows = serve(table, memory["train"])
 print(table)
-print({name: tuple((each[0] if isinstance(each, tuple) else each).shape) for name, each in collate([rows[i] for i in range(4)]).items()})  # fmt: skip
+print(
+    {
+        name: tuple((each[0] if isinstance(each, tuple) else each).shape)
+        for name, each in collate([rows[i] for i in range(4)]).items()
+    }
+)
 
 # %% [markdown]
 # `rows[0]` asked twice may give two captions; `table[0]` never changes. Two things to know:
@@ -369,7 +401,8 @@ GROUPS = {"side": ("left", "middle", "right"), "colour": COLOUR_NAMES}
 
 
 def measure(prediction):
-    """Of logits (n, T, V) and labels (n, T): mean chances of the correct side and colour among their kind, and of <eos> at the end."""
+    """Of logits (n, T, V) and labels (n, T): mean chances of the correct side and colour among
+    their kind, and of <eos> at the end."""
     logits, labels = map(torch.from_numpy, prediction)
     found = {}
     for name, group in GROUPS.items():
@@ -383,7 +416,11 @@ def measure(prediction):
 
 def with_a_side(captions):
     """The tokens of the first caption that names a side, else of the first."""
-    sided = [each for each in captions if {tokenizer.token_of["left"], tokenizer.token_of["right"]} & set(each)]  # fmt: skip
+    sided = [
+        each
+        for each in captions
+        if {tokenizer.token_of["left"], tokenizer.token_of["right"]} & set(each)
+    ]
     return (sided or captions)[0]
 
 
@@ -398,7 +435,8 @@ def arguments(folder, steps, **changes):
         per_device_train_batch_size=settings["batch"], per_device_eval_batch_size=100,
         learning_rate=settings["rate"], warmup_steps=steps // 10, lr_scheduler_type="cosine",
         weight_decay=0.01, max_grad_norm=1.0, logging_steps=max(1, steps // 30),
-        eval_strategy="steps", eval_steps=max(1, steps // 8), eval_on_start=True, save_strategy="no",
+        eval_strategy="steps", eval_steps=max(1, steps // 8), eval_on_start=True,
+        save_strategy="no",
         remove_unused_columns=False, label_names=["labels"], report_to="none", disable_tqdm=True,
         use_cpu=here.device.type == "cpu", seed=0, log_level="error",
         bf16=here.dtype == torch.bfloat16, fp16=here.dtype == torch.float16,
@@ -410,8 +448,10 @@ def arguments(folder, steps, **changes):
 def trainer_for(captioner, args, rows, callbacks=(), loss=None, metrics=measure, exam=dev_rows):
     trainer = Seq2SeqTrainer(
         model=captioner.model, args=args, train_dataset=rows, eval_dataset=exam,
-        data_collator=collate, compute_metrics=metrics, compute_loss_func=loss, callbacks=list(callbacks),
-        preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits, tuple) else logits,
+        data_collator=collate, compute_metrics=metrics, compute_loss_func=loss,
+        callbacks=list(callbacks),
+        preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits,
+            tuple) else logits,
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)  # which would print every line of the log
     return trainer
@@ -427,7 +467,7 @@ logs = {}
 
 
 def fit(name, rows=rows, dropout=0.0, callbacks=(), start=None, exam=dev_rows, **changes):
-    """A short training, from `start` or from scratch, watched on `exam`; its log is kept under its name."""
+    """A short training, from `start` or from scratch, watched on `exam`; keeps its log."""
     captioner = copy.deepcopy(start) if start else fresh(dropout)
     args = arguments("trials", settings["trial"], **changes)
     trainer = trainer_for(captioner, args, rows, callbacks, exam=exam)
@@ -461,17 +501,28 @@ endless = fit("every end skipped", no_ends)
 @torch.no_grad()
 def tell(captioner, memory):
     """Greedy captions of memory (B, N, D)."""
-    found = [t for part in memory.split(50) for t in decoding.greedy(captioner.eval(), part, tokenizer.bos_id, tokenizer.eos_id)[0]]  # fmt: skip
+    found = [
+        t
+        for part in memory.split(50)
+        for t in decoding.greedy(captioner.eval(), part, tokenizer.bos_id, tokenizer.eos_id)[0]
+    ]
     return [tokenizer.decode(tokens) for tokens in found]
 
 
 plots.show(
-    plots.lines({name: curve(logs[name], "eval_stops") for name in ("healthy", "every end skipped")},
-                "Nobody tells it not to stop, and it unlearns stopping", "steps", "chance of <eos> where the caption is over"),
-    alt="; ".join(f"{name}: chance of eos from {curve(logs[name], 'eval_stops')[1][0]:.2f} to {curve(logs[name], 'eval_stops')[1][-1]:.2f}" for name in ("healthy", "every end skipped")),
+    plots.lines({name: curve(logs[name], "eval_stops")
+                 for name in ("healthy", "every end skipped")},
+                "Nobody tells it not to stop, and it unlearns stopping", "steps",
+                "chance of <eos> where the caption is over"),
+    alt="; ".join(f"{name}: chance of eos from {curve(logs[name], 'eval_stops')[1][0]:.2f} to "
+                  f"{curve(logs[name], 'eval_stops')[1][-1]:.2f}"
+                  for name in ("healthy", "every end skipped")),
 )  # fmt: skip
 for name, model in (("healthy", healthy), ("every end skipped", endless)):
-    print(f"{name:18} {curve(logs[name], 'loss')[1][-1]:.2f} nats   {tell(model, memory['test'][:1])[0]}")  # fmt: skip
+    print(
+        f"{name:18} {curve(logs[name], 'loss')[1][-1]:.2f} nats   "
+        f"{tell(model, memory['test'][:1])[0]}"
+    )
 
 # %% [markdown]
 # At first it stops where a caption is over, as it has read. Nobody teaches it otherwise: the labels
@@ -541,13 +592,19 @@ fit("no decay", lr_scheduler_type="constant_with_warmup")
 fit("rate too high", learning_rate=settings["high"])
 several = ("healthy", "no warm-up", "no decay", "rate too high")
 plots.show(
-    plots.lines({name: curve(logs[name], "eval_loss") for name in several}, "Warm-up protects what was read, decay lets it settle", "steps", "loss on dev (nats a token)"),
-    alt="Losses on dev: " + "; ".join(f"{name} ends at {curve(logs[name], 'eval_loss')[1][-1]:.2f}" for name in several),
+    plots.lines({name: curve(logs[name], "eval_loss") for name in several},
+                "Warm-up protects what was read, decay lets it settle", "steps",
+                "loss on dev (nats a token)"),
+    alt="Losses on dev: " + "; ".join(f"{name} ends at {curve(logs[name], 'eval_loss')[1][-1]:.2f}"
+                                      for name in several),
 )  # fmt: skip
 print(f"{'':16}{'first losses':>30}{'last on dev':>14}{'largest gradient':>18}")
 for name in several:
     firsts = " ".join(f"{value:.2f}" for value in curve(logs[name], "loss")[1][:4])
-    print(f"{name:16}{firsts:>30}{curve(logs[name], 'eval_loss')[1][-1]:14.2f}{max(curve(logs[name], 'grad_norm')[1]):18.1f}")  # fmt: skip
+    print(
+        f"{name:16}{firsts:>30}{curve(logs[name], 'eval_loss')[1][-1]:14.2f}"
+        f"{max(curve(logs[name], 'grad_norm')[1]):18.1f}"
+    )
 
 # %% [markdown]
 # **Without warm-up** the first losses are the thing to look at: twice what the model began with.
@@ -588,13 +645,22 @@ fit(
 
 def show_losses(names, title):
     """Losses on dev of several runs, and their last losses in training."""
-    shown = {f"all {len(table):,} pictures" if name == "healthy" else name: curve(logs[name], "eval_loss") for name in names}  # fmt: skip
+    shown = {
+        f"all {len(table):,} pictures" if name == "healthy" else name: curve(
+            logs[name], "eval_loss"
+        )
+        for name in names
+    }
     plots.show(
         plots.lines(shown, title, "steps", "loss on dev (nats a token)"),
-        alt="Losses on dev: " + "; ".join(f"{name}: lowest {min(ys):.2f}, last {ys[-1]:.2f}" for name, (_, ys) in shown.items()),
+        alt="Losses on dev: " + "; ".join(f"{name}: lowest {min(ys):.2f}, last {ys[-1]:.2f}"
+                                          for name, (_, ys) in shown.items()),
     )  # fmt: skip
     for name, (label, (_, ys)) in zip(names, shown.items(), strict=True):
-        print(f"{label:24} training {curve(logs[name], 'loss')[1][-1]:5.2f}   dev {ys[-1]:5.2f}, at best {min(ys):5.2f}")  # fmt: skip
+        print(
+            f"{label:24} training {curve(logs[name], 'loss')[1][-1]:5.2f}   dev {ys[-1]:5.2f}, at "
+            f"best {min(ys):5.2f}"
+        )
 
 
 show_losses(
@@ -624,7 +690,9 @@ show_losses(
 def speaking(prediction):
     """Of generated tokens (n, T): the share of true claims, and how many are made a caption."""
     said = [claims(tokenizer.decode(row[row >= 0])) for row in prediction.predictions]
-    true = sum(len(own & scene.facts()) for own, scene in zip(said, sets["dev"].scenes, strict=False))  # fmt: skip
+    true = sum(
+        len(own & scene.facts()) for own, scene in zip(said, sets["dev"].scenes, strict=False)
+    )
     return {"true": true / max(1, sum(map(len, said))), "claims": sum(map(len, said)) / len(said)}
 
 
@@ -645,8 +713,13 @@ else:
     trainer.save_state()
     looking.save(run / "whole")
 log = TrainerState.load_from_json(run / "trainer_state.json").log_history
-for step, loss, true, count in zip(*curve(log, "eval_loss"), curve(log, "eval_true")[1], curve(log, "eval_claims")[1], strict=True):  # fmt: skip
-    print(f"step {step:5}  loss on dev {loss:.3f}   {true:.2f} of {count:.1f} claims a caption are true")  # fmt: skip
+for step, loss, true, count in zip(
+    *curve(log, "eval_loss"), curve(log, "eval_true")[1], curve(log, "eval_claims")[1], strict=True
+):
+    print(
+        f"step {step:5}  loss on dev {loss:.3f}   {true:.2f} of {count:.1f} claims a caption are "
+        "true"
+    )
 
 # %% [markdown]
 # Break it off and run the cell again: it goes on from the last fifth, and a finished run is only loaded.
@@ -660,11 +733,16 @@ from transformers.modeling_outputs import BaseModelOutput
 some, said = memory["test"][:20], {}
 for beam in (1, 3):
     seen_by = BaseModelOutput(some.clone())
-    theirs = looking.model.eval().generate(encoder_outputs=seen_by, num_beams=beam, length_penalty=0.0, do_sample=False, max_length=31)  # fmt: skip
+    theirs = looking.model.eval().generate(
+        encoder_outputs=seen_by, num_beams=beam, length_penalty=0.0, do_sample=False, max_length=31
+    )
     ours, _ = decoding.beam_search(looking, some, tokenizer.bos_id, tokenizer.eos_id, beam)
     said[beam] = [tokenizer.decode(each) for each in ours]
     same = sum(tokenizer.decode(a) == b for a, b in zip(theirs.tolist(), said[beam], strict=True))
-    print(f"beam {beam}: {same} of {len(some)} captions are the same by generate and by coursekit.decoding")  # fmt: skip
+    print(
+        f"beam {beam}: {same} of {len(some)} captions are the same by generate and by "
+        "coursekit.decoding"
+    )
 
 # %% [markdown]
 # ## 8. Fourth illness: pictures that lie
@@ -676,8 +754,11 @@ for beam in (1, 3):
 
 # %%
 def turned(images):
-    """The colours of pictures (B, 3, H, W) turned around the wheel, of each by another angle up to an eighth of a turn."""
-    angle = (torch.rand(len(images), generator=torch.Generator().manual_seed(1)) - 0.5) * math.pi / 2  # fmt: skip
+    """The colours of pictures (B, 3, H, W) turned around the wheel, of each by another angle up
+    to an eighth of a turn."""
+    angle = (
+        (torch.rand(len(images), generator=torch.Generator().manual_seed(1)) - 0.5) * math.pi / 2
+    )
     cos, side = angle.cos()[:, None, None], angle.sin()[:, None, None] / math.sqrt(3)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])  # around the axis of greys
     turn = cos * torch.eye(3) + (1 - cos) / 3 + side * cross  # (B, 3, 3)
@@ -693,15 +774,30 @@ def moved(images):
     return F.pad(images.float(), (3, 0, 2, 0), mode="replicate")[..., :-2, :-3].byte()
 
 
-ways = {"mirrored": lambda images: images.flip(-1), "colours turned": turned, "brighter": brighter, "moved": moved}  # fmt: skip
-chosen = next((i for i, cs in enumerate(sets["train"].captions) if any("on the left" in c and " red " in f" {c} " for c in cs)), 0)  # fmt: skip
+ways = {
+    "mirrored": lambda images: images.flip(-1),
+    "colours turned": turned,
+    "brighter": brighter,
+    "moved": moved,
+}
+chosen = next(
+    (
+        i
+        for i, cs in enumerate(sets["train"].captions)
+        if any("on the left" in c and " red " in f" {c} " for c in cs)
+    ),
+    0,
+)
 picture = sets["train"].images([chosen])
-caption = next((c for c in sets["train"].captions[chosen] if "on the left" in c), sets["train"].captions[chosen][0])  # fmt: skip
+caption = next(
+    (c for c in sets["train"].captions[chosen] if "on the left" in c),
+    sets["train"].captions[chosen][0],
+)
 shown = [picture[0], *(way(picture)[0] for way in ways.values())]
 plots.show(
     plots.show_pictures(shown, [caption, *ways], columns=5, title="One caption, five pictures"),
-    alt=f"A picture with its caption, {caption}, and the same picture mirrored, with its colours turned, "
-    "brighter, and moved by a few pixels.",
+    alt=f"A picture with its caption, {caption}, and the same picture mirrored, with its colours "
+    "turned, brighter, and moved by a few pixels.",
 )
 
 # %% [markdown]
@@ -727,13 +823,24 @@ for name, way in ways.items():
     seen[name] = seen_as(way, views if name in ("mirrored", "colours turned") else judged)
 kinds, confirmed = ("thing", "count", "colour", "place", "ground", "sky"), {}
 for name, each in seen.items():
-    facts = [{fact for fact, score in zip(ALL_FACTS, row, strict=True) if score > 0} for row in referee(each[:judged].float().amax(1)).tolist()]  # fmt: skip
-    pairs = [(claim, claim in held) for cs, held in zip(sets["train"].captions, facts, strict=False) for c in cs for claim in claims(c)]  # fmt: skip
+    facts = [
+        {fact for fact, score in zip(ALL_FACTS, row, strict=True) if score > 0}
+        for row in referee(each[:judged].float().amax(1)).tolist()
+    ]
+    pairs = [
+        (claim, claim in held)
+        for cs, held in zip(sets["train"].captions, facts, strict=False)
+        for c in cs
+        for claim in claims(c)
+    ]
     true = {kind: [yes for claim, yes in pairs if claim[0] == kind] for kind in kinds}
     confirmed[name] = [sum(each) / max(1, len(each)) for each in true.values()]
 plots.show(
-    plots.heat(list(confirmed.values()), "The mirror breaks places, turned colours break colours", list(confirmed), kinds, label="share confirmed", low=0, high=1, digits=2),
-    alt="; ".join(f"{name}: " + ", ".join(f"{kind} {value:.2f}" for kind, value in zip(kinds, row, strict=True)) for name, row in confirmed.items()),
+    plots.heat(list(confirmed.values()), "The mirror breaks places, turned colours break colours",
+               list(confirmed), kinds, label="share confirmed", low=0, high=1, digits=2),
+    alt="; ".join(f"{name}: " + ", ".join(f"{kind} {value:.2f}"
+                                          for kind, value in zip(kinds, row, strict=True))
+                  for name, row in confirmed.items()),
 )  # fmt: skip
 
 # %% [markdown]
@@ -801,10 +908,13 @@ both = torch.cat([seen["as it is"], seen["mirrored"], seen["colours turned"]])
 
 
 def changed(table, place, swap=False):
-    """A table's rows for changed pictures, place 1 or 2 in `both`; `swap` exchanges left and right in their captions."""
+    """A table's rows for changed pictures, place 1 or 2 in `both`; `swap` exchanges left and
+    right in their captions."""
 
     def change(row):
-        captions = [" ".join(OTHER.get(w, w) if swap else w for w in c.split()) for c in row["captions"]]  # fmt: skip
+        captions = [
+            " ".join(OTHER.get(w, w) if swap else w for w in c.split()) for c in row["captions"]
+        ]
         tokens = [tokenizer.with_ends(c) for c in captions]
         return {"picture": row["picture"] + place * views, "captions": captions, "tokens": tokens}
 
@@ -825,7 +935,8 @@ lies = {
     "colours turned": changed(plain, 2),
 }
 count = len(dev_rows)
-mirrored_rows = serve(changed(table_of("dev", count), 0, swap=True), seen_as(ways["mirrored"], count, "dev"), with_a_side)  # fmt: skip
+swapped = changed(table_of("dev", count), 0, swap=True)
+mirrored_rows = serve(swapped, seen_as(ways["mirrored"], count, "dev"), with_a_side)
 exam = {"usual": dev_rows, "mirrored": mirrored_rows}
 telling = {tokenizer.token_of[word] for group in GROUPS.values() for word in group}
 for name, each in lies.items():
@@ -833,11 +944,19 @@ for name, each in lies.items():
         learning_rate=settings["rate"] / 3, eval_steps=max(1, settings["trial"] // 4))  # fmt: skip
 
 # %%
-asked = {"correct side, usual": "usual_side", "correct side, mirrored": "mirrored_side", "correct colour, usual": "usual_colour"}  # fmt: skip
+asked = {
+    "correct side, usual": "usual_side",
+    "correct side, mirrored": "mirrored_side",
+    "correct colour, usual": "usual_colour",
+}
 ends = {name: [curve(logs[name], f"eval_{key}")[1][-1] for key in asked.values()] for name in lies}
 plots.show(
-    plots.heat(list(ends.values()), "Turned colours cost colours; only a true mirror teaches the mirror", list(ends), list(asked), label="chance", low=0, high=1, digits=2),
-    alt="; ".join(f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in zip(asked, row, strict=True)) for name, row in ends.items()),
+    plots.heat(list(ends.values()),
+               "Turned colours cost colours; only a true mirror teaches the mirror",
+               list(ends), list(asked), label="chance", low=0, high=1, digits=2),
+    alt="; ".join(f"{name}: " + ", ".join(f"{key} {value:.2f}"
+                                          for key, value in zip(asked, row, strict=True))
+                  for name, row in ends.items()),
 )  # fmt: skip
 with_both = [c.split() for row in table["captions"] for c in row if " left" in c and " right" in c]
 first = sum(c.index("left") < c.index("right") for c in with_both) / max(1, len(with_both))
@@ -896,7 +1015,7 @@ show_losses(
 
 # %%
 def part_loss(logits, labels, total):
-    """logits (B, T, V), labels (B, T) with -100 where nothing is asked, total a number -> loss, shape ()"""
+    """logits (B, T, V), labels (B, T) with -100 where nothing is asked, total -> loss, ()"""
     raise NotImplementedError("write me")
 
 
@@ -940,7 +1059,8 @@ def accumulate(name, size, parts, loss=None, accepts=None):
     if accepts is not None:
         captioner.model.accepts_loss_kwargs = accepts
     args = arguments(
-        "trials", settings["micro"], per_device_train_batch_size=size, gradient_accumulation_steps=parts,
+        "trials", settings["micro"], per_device_train_batch_size=size,
+        gradient_accumulation_steps=parts,
         logging_steps=1, eval_strategy="no", eval_on_start=False, max_grad_norm=1e9,
         learning_rate=settings["rate"] / 10,
     )  # fmt: skip
@@ -960,7 +1080,10 @@ accumulate("parts, counted", size, parts, loss=counted)
 several = ("whole batch", "parts, as it comes", "parts, mean of means", "parts, counted")
 print(f"{'':22}{'losses in the log':>28}{'gradients, before clipping':>34}")
 for name in several:
-    told_losses, told_norms = (" ".join(f"{value:.3f}" for value in curve(logs[name], key)[1][:4]) for key in ("loss", "grad_norm"))  # fmt: skip
+    told_losses, told_norms = (
+        " ".join(f"{value:.3f}" for value in curve(logs[name], key)[1][:4])
+        for key in ("loss", "grad_norm")
+    )
     print(f"{name:22}{told_losses:>28}{told_norms:>34}")
 
 # %% [markdown]
@@ -986,12 +1109,23 @@ for name in several:
 
 # %%
 cases = {
-    "every <eos> skipped": dict(ill=curve(logs["every end skipped"], "eval_stops"), cured=curve(logs["healthy"], "eval_stops"), y="chance of <eos> at the end"),
-    "rate too high": dict(ill=curve(logs["rate too high"], "eval_loss"), cured=curve(logs["healthy"], "eval_loss"), y="loss on dev (nats a token)"),
-    "by heart": dict(ill=curve(logs["few pictures"], "eval_loss"), cured=curve(logs["dropout"], "eval_loss"), y="loss on dev (nats a token)"),
-    "a mirror that lies": dict(ill=curve(logs["mirrored, words kept"], "eval_mirrored_side"), cured=curve(logs["mirrored, words swapped"], "eval_mirrored_side"), y="chance of the correct side"),
-    "colours that lie": dict(ill=curve(logs["colours turned"], "eval_usual_colour"), cured=curve(logs["as they are"], "eval_usual_colour"), y="chance of the correct colour"),
-    "parts not counted": dict(ill=curve(logs["parts, as it comes"], "loss"), cured=curve(logs["parts, counted"], "loss"), y="loss in the log (nats)"),
+    "every <eos> skipped": dict(ill=curve(logs["every end skipped"], "eval_stops"),
+                                cured=curve(logs["healthy"], "eval_stops"),
+                                y="chance of <eos> at the end"),
+    "rate too high": dict(ill=curve(logs["rate too high"], "eval_loss"),
+                          cured=curve(logs["healthy"], "eval_loss"),
+                          y="loss on dev (nats a token)"),
+    "by heart": dict(ill=curve(logs["few pictures"], "eval_loss"),
+                     cured=curve(logs["dropout"], "eval_loss"), y="loss on dev (nats a token)"),
+    "a mirror that lies": dict(ill=curve(logs["mirrored, words kept"], "eval_mirrored_side"),
+                               cured=curve(logs["mirrored, words swapped"], "eval_mirrored_side"),
+                               y="chance of the correct side"),
+    "colours that lie": dict(ill=curve(logs["colours turned"], "eval_usual_colour"),
+                             cured=curve(logs["as they are"], "eval_usual_colour"),
+                             y="chance of the correct colour"),
+    "parts not counted": dict(ill=curve(logs["parts, as it comes"], "loss"),
+                              cured=curve(logs["parts, counted"], "loss"),
+                              y="loss in the log (nats)"),
 }  # fmt: skip
 plots.show(illnesses(cases, "Each illness beside its cure"), alt=illnesses_alt(cases))
 
@@ -1013,13 +1147,16 @@ plots.show(illnesses(cases, "Each illness beside its cure"), alt=illnesses_alt(c
 from coursekit.datasets import scene_drawing
 from coursekit.datasets.scene_words import NAMES, plural
 
-THING_OF = {word: name for name, said in NAMES.items() for one in said for word in (one, plural(one))}  # fmt: skip
+THING_OF = {
+    word: name for name, said in NAMES.items() for one in said for word in (one, plural(one))
+}
 
 
 def covered(thing, side=8):
     """Which cells of a grid a thing touches, as it was drawn: (side * side,), bool."""
     wide = scene_drawing.BIG if thing.size == "big" else scene_drawing.SMALL
-    edges, cells = torch.arange(side + 1) * scene_drawing.SIDE / side, torch.zeros(side, side, dtype=torch.bool)  # fmt: skip
+    edges = torch.arange(side + 1) * scene_drawing.SIDE / side
+    cells = torch.zeros(side, side, dtype=torch.bool)
     for column, (dx, dy) in zip(thing.columns, thing.offsets, strict=True):
         x, y = 21 * column + (21 - wide) // 2 + dx, (27 if thing.flies else 59) - wide + dy
         across, down = ((edges[:-1] < at + wide) & (at < edges[1:]) for at in (x, y))
@@ -1028,7 +1165,7 @@ def covered(thing, side=8):
 
 
 def looks(captions, memory, layer):
-    """Where a layer looked before each word of captions and before <eos>: (B, T, 65), on the CPU."""
+    """Where a layer looked before each word and before <eos>: (B, T, 65), on the CPU."""
     tokens = pad([tokenizer.with_ends(c)[:-1] for c in captions], tokenizer.pad_id)[0]
     return looking.eval().look(memory, tokens.to(here.device), layer).cpu()
 
@@ -1038,9 +1175,13 @@ layers = range(len(looking.model.decoder.transformer.h))
 
 
 def points(layer):
-    """Of a layer: weight on the class token; how often its heaviest patch is on the thing, at its colour and at its name; chance."""
-    weights, hits = looks(captions["cross-attention"], memory["test"], layer), {"colour": [], "name": [], "chance": []}  # fmt: skip
-    for own, caption, scene in zip(weights, captions["cross-attention"], sets["test"].scenes, strict=True):  # fmt: skip
+    """Of a layer: weight on the class token; how often its heaviest patch is on the thing, at
+    its colour and at its name; chance."""
+    weights = looks(captions["cross-attention"], memory["test"], layer)
+    hits = {"colour": [], "name": [], "chance": []}
+    for own, caption, scene in zip(
+        weights, captions["cross-attention"], sets["test"].scenes, strict=True
+    ):
         things, words = {thing.name: covered(thing) for thing in scene.things}, caption.split()
         on = own[:, 1:].argmax(1)  # (T,)
         for t, word in enumerate(words):
@@ -1049,23 +1190,34 @@ def points(layer):
                 hits["chance"].append(cells.float().mean().item())
                 if t and words[t - 1] in COLOUR_NAMES:
                     hits["colour"].append(cells[on[t - 1]].item())
-    return [weights[:, :, 0].mean().item(), *(sum(each) / max(1, len(each)) for each in hits.values())]  # fmt: skip
+    return [
+        weights[:, :, 0].mean().item(),
+        *(sum(each) / max(1, len(each)) for each in hits.values()),
+    ]
 
 
 pointed = [points(layer) for layer in layers]
 columns = ("class token", "at its colour", "at its name", "by chance")
 plots.show(
-    plots.heat(pointed, "Later layers look at the thing whose colour comes next", [f"layer {i + 1}" for i in layers], columns, label="share", low=0, high=1, digits=2),
-    alt="; ".join(f"layer {i + 1}: " + ", ".join(f"{name} {value:.2f}" for name, value in zip(columns, row, strict=True)) for i, row in enumerate(pointed)),
+    plots.heat(pointed, "Later layers look at the thing whose colour comes next",
+               [f"layer {i + 1}" for i in layers], columns, label="share", low=0, high=1, digits=2),
+    alt="; ".join(f"layer {i + 1}: "
+                  + ", ".join(f"{name} {value:.2f}"
+                              for name, value in zip(columns, row, strict=True))
+                  for i, row in enumerate(pointed)),
 )  # fmt: skip
 
 # %%
 best = max(layers, key=lambda i: pointed[i][1])
-ours = next((i for i, s in enumerate(sets["test"].scenes) if len(s.things) == 3 and ("boat" in (t.name for t in s.things))), 0)  # fmt: skip
+boats = [i for i, s in enumerate(sets["test"].scenes)
+         if len(s.things) == 3 and "boat" in (t.name for t in s.things)]  # fmt: skip
+ours = boats[0] if boats else 0
 told_words = [*captions["cross-attention"][ours].split(), "<eos>"]
-weights = looks([captions["cross-attention"][ours]], memory["test"][ours : ours + 1], best)[0, :, 1:]  # fmt: skip
+weights = looks([captions["cross-attention"][ours]], memory["test"][ours : ours + 1], best)
+weights = weights[0, :, 1:]  # (T, 64), the class token left out
 plots.show(
-    plots.attention_maps(sets["test"].image(ours), told_words, weights, title=f"Where layer {best + 1} looks, word by word"),
+    plots.attention_maps(sets["test"].image(ours), told_words, weights,
+                         title=f"Where layer {best + 1} looks, word by word"),
     alt=plots.attention_alt(told_words, weights),
 )  # fmt: skip
 
@@ -1087,8 +1239,10 @@ plots.show(
 # thing.
 
 # %%
-dev_tokens = pad([with_a_side(each) for each in tokens_of["dev"]], tokenizer.pad_id)[0].to(here.device)  # fmt: skip
-sample = pad([each[0] for each in tokens_of["train"][: settings["batch"]]], tokenizer.pad_id)[0].to(here.device)  # fmt: skip
+dev_tokens = pad([with_a_side(each) for each in tokens_of["dev"]], tokenizer.pad_id)[0]
+dev_tokens = dev_tokens.to(here.device)
+sample = pad([each[0] for each in tokens_of["train"][: settings["batch"]]], tokenizer.pad_id)[0]
+sample = sample.to(here.device)
 
 
 @torch.no_grad()
@@ -1112,13 +1266,18 @@ def pace(model, times=5):
     spent = []
     for _ in range(times):
         started = time.perf_counter()
-        prefix_loss(model.train(), memory["train"][: len(sample)].float(), sample, tokenizer.eos_id).backward()  # fmt: skip
+        prefix_loss(
+            model.train(), memory["train"][: len(sample)].float(), sample, tokenizer.eos_id
+        ).backward()
         spent.append(time.perf_counter() - started)
     return min(spent)
 
 
 PREFIX = "prefix, 65 by a linear layer"
-cost, paces = ({name: ask(rivals[name]()) for name in (PREFIX, "cross-attention")} for ask in (training_cost, pace))  # fmt: skip
+cost, paces = (
+    {name: ask(rivals[name]()) for name in (PREFIX, "cross-attention")}
+    for ask in (training_cost, pace)
+)
 for name in cost:
     print(f"{name:30}{cost[name]:8.0f} million operations and {1000 * paces[name]:4.0f} ms a step")
 afforded = round(settings["main"] * cost["cross-attention"] / cost[PREFIX])
@@ -1139,12 +1298,19 @@ def prefix_training(name, steps, rounds=4):
 
     def batches(epoch):
         rng = random.Random(epoch)
-        pairs = [(rng.randrange(len(table)), rng.randrange(5)) for _ in range(steps * settings["batch"])]  # fmt: skip
+        pairs = [
+            (rng.randrange(len(table)), rng.randrange(5)) for _ in range(steps * settings["batch"])
+        ]
         return [pairs[i : i + settings["batch"]] for i in range(0, len(pairs), settings["batch"])]
 
     def loss(model, pairs):
         tokens = pad([tokens_of["train"][i][k] for i, k in pairs], tokenizer.pad_id)[0]
-        return prefix_loss(model, memory["train"][[i for i, _ in pairs]].float(), tokens.to(here.device), tokenizer.eos_id)  # fmt: skip
+        return prefix_loss(
+            model,
+            memory["train"][[i for i, _ in pairs]].float(),
+            tokens.to(here.device),
+            tokenizer.eos_id,
+        )
 
     history = train(
         model, loss, batches, TrainSettings(epochs=rounds, learning_rate=settings["rate"]),
@@ -1184,18 +1350,21 @@ def numbers_in(state):
 @torch.no_grad()
 def speak(model, steps=15):
     """The state after the picture and `steps` words."""
-    state, token = model.start(memory["test"][:1]), torch.tensor([tokenizer.bos_id], device=here.device)  # fmt: skip
+    state = model.start(memory["test"][:1])
+    token = torch.tensor([tokenizer.bos_id], device=here.device)
     for _ in range(steps):
         _, state = model.step(token, state)
     return state
 
 
 def graded(name, model):
-    said, rare = captions.setdefault(name, tell(model, memory["test"])), tell(model, memory["unseen"])  # fmt: skip
+    said = captions.setdefault(name, tell(model, memory["test"]))
+    rare = tell(model, memory["unseen"])
     scores = caption_scores(said, sets["test"].captions, meteor=False)
     facts = fact_scores([claims(c) for c in said], sets["test"].facts())
     return dict(
-        dev=dev_loss(model), bleu=scores["Bleu_4"], cider=scores["CIDEr"], true=facts["fact_precision"],
+        dev=dev_loss(model), bleu=scores["Bleu_4"], cider=scores["CIDEr"],
+        true=facts["fact_precision"],
         told=facts["fact_recall"], colour=colours_right(said, sets["test"].scenes),
         unseen=colours_right(rare, sets["unseen"].scenes, UNSEEN_PAIRS.__contains__),
         speaking=operations(lambda: speak(model)), state=numbers_in(speak(model)),
@@ -1205,7 +1374,8 @@ def graded(name, model):
 result = {name: graded(name, model) for name, model in models.items()}
 print(f"{'':24}" + "".join(f"{key:>10}" for key in next(iter(result.values()))))
 for name, row in result.items():
-    print(f"{name:24}" + "".join(f"{value:10,}" if isinstance(value, int) else f"{value:10.3f}" for value in row.values()))  # fmt: skip
+    cells = (f"{each:10,}" if isinstance(each, int) else f"{each:10.3f}" for each in row.values())
+    print(f"{name:24}" + "".join(cells))
 
 # %% [markdown]
 # Read two rows at a time. **For the same operations** cross-attention wins every column: the long
@@ -1242,7 +1412,10 @@ for name, row in result.items():
 # %%
 folder = run / "whole"
 again = ViTGPT2.load(folder).to(here.device)
-print("saved, loaded, and the same captions:", tell(again, memory["test"][:20]) == captions["cross-attention"][:20])  # fmt: skip
+print(
+    "saved, loaded, and the same captions:",
+    tell(again, memory["test"][:20]) == captions["cross-attention"][:20],
+)
 for name in filter(None, [folder, settings["whole"]]):
     whole = again if name == folder else ViTGPT2.load(name)
     new = sum(each.numel() for key, each in whole.model.named_parameters() if "cross" in key)

@@ -27,8 +27,10 @@ print(here)
 # %%
 settings = here.pick(
     smoke=dict(whole=False, digits=300, exam=100, tried=200, starts=20, batches=(30, 300), step=2),
-    cpu=dict(whole=False, digits=3500, exam=1000, tried=1000, starts=200, batches=(35, 350, 3500), step=8),
-    gpu=dict(whole=True, digits=55_000, exam=2000, tried=2500, starts=200, batches=(55, 550, 5500, 55_000), step=32),
+    cpu=dict(whole=False, digits=3500, exam=1000, tried=1000, starts=200, batches=(35, 350, 3500),
+             step=8),
+    gpu=dict(whole=True, digits=55_000, exam=2000, tried=2500, starts=200,
+             batches=(55, 550, 5500, 55_000), step=32),
 )  # fmt: skip
 
 # %% [markdown]
@@ -62,7 +64,8 @@ train_set = load_digits("train", root, settings["digits"])
 exam = load_digits("test", root, settings["exam"])
 print(train_set, exam, sep="\n")
 plots.show(
-    sheet(train_set.images[:20], "Twenty digits, and what their writers meant", train_set.labels[:20].tolist()),
+    sheet(train_set.images[:20], "Twenty digits, and what their writers meant",
+          train_set.labels[:20].tolist()),
     alt=f"Twenty handwritten digits, white on black: {train_set.labels[:20].tolist()}.",
 )  # fmt: skip
 one = train_set.images[2]
@@ -82,8 +85,9 @@ entropy = -(used * np.log2(used)).sum()
 figure, axes = plots.panels(title="Digits are paper and ink; greys are their edges")
 axes.bar(range(256), 100 * share, width=1.0, color=plots.BLUE)
 axes.set(yscale="log", xlabel="grey: 0 is paper, 255 is ink", ylabel="share of pixels (%, log)")
-plots.show(figure, alt=f"Share of pixels by grey, logarithmic: {share[0]:.0%} are 0, {share[253:].sum():.0%} "
-           "are 253 or more, and most greys between have less than a tenth of a per cent.")  # fmt: skip
+plots.show(figure, alt=f"Share of pixels by grey, logarithmic: {share[0]:.0%} are 0, "
+                       f"{share[253:].sum():.0%} are 253 or more, and most greys between have less "
+                       "than a tenth of a per cent.")  # fmt: skip
 print(f"paper {share[0]:.1%}, full ink (253 and more) {share[253:].sum():.1%}; "
       f"{len(used)} greys occur; {entropy:.2f} bits a pixel")  # fmt: skip
 
@@ -114,9 +118,10 @@ three = exam[exam.labels == 3].images[:1]
 restored = [equal_steps(V).decode(equal_steps(V).encode(three))[0] for V in kept]
 names = [f"{V} greys" for V in kept]
 plots.show(
-    sheet([*restored, three[0]], "Four greys look nearly like 256", [*names, "all 256"], columns=5, size=1.4),
-    alt="A handwritten 3 with 2, 4, 8, 16 and 256 greys. With 2 its edge is a staircase; with 4 it is soft; "
-    "from 8 on it can hardly be told from the original.",
+    sheet([*restored, three[0]], "Four greys look nearly like 256", [*names, "all 256"], columns=5,
+          size=1.4),
+    alt="A handwritten 3 with 2, 4, 8, 16 and 256 greys. With 2 its edge is a staircase; with 4 "
+        "it is soft; from 8 on it can hardly be told from the original.",
 )  # fmt: skip
 tokens = equal_steps(4).encode(three)
 print("tokens", tuple(tokens.shape), "- rows 8 to 11, columns 8 to 20:")
@@ -215,15 +220,21 @@ best = Palette.exact(train_set.images, V)
 least = lloyd(best.colours.double())  # a palette's greys are whole numbers, Lloyd's are not
 exact = mean_error(least)
 plots.show(
-    plots.lines({"Lloyd": ended}, "Where k-means ends depends on where it begins", "random beginnings, the luckiest first",
-                "mean squared error of a pixel", baselines={"the best there is": exact, "equal steps": equal_steps(V).error(train_set.images)}),
-    alt=f"Errors of {len(ended)} runs of k-means with {V} greys, sorted: from {ended[0]:.2f} to {ended[-1]:.2f}. "
-        f"Dashed: the best palette there is, {exact:.2f}, and equal steps.",
+    plots.lines({"Lloyd": ended}, "Where k-means ends depends on where it begins",
+                "random beginnings, the luckiest first",
+                "mean squared error of a pixel",
+                baselines={"the best there is": exact,
+                           "equal steps": equal_steps(V).error(train_set.images)}),
+    alt=f"Errors of {len(ended)} runs of k-means with {V} greys, sorted: from {ended[0]:.2f} to "
+        f"{ended[-1]:.2f}. Dashed: the best palette there is, {exact:.2f}, and equal steps.",
 )  # fmt: skip
 found = Counter(tuple(centres.round().int().tolist()) for centres in ends)
-print(f"{len(ends)} runs, {len(found)} palettes; the most common one {found.most_common(1)[0][1]} times, "
-      f"the best {found[tuple(least.round().int().tolist())]} times")  # fmt: skip
-print(f"the worst is {ended[-1] / exact - 1:.1%} above the best, equal steps {equal_steps(V).error(train_set.images) / exact - 1:.1%}")  # fmt: skip
+print(f"{len(ends)} runs, {len(found)} palettes; the most common one {found.most_common(1)[0][1]} "
+      f"times, the best {found[tuple(least.round().int().tolist())]} times")  # fmt: skip
+print(
+    f"the worst is {ended[-1] / exact - 1:.1%} above the best, equal steps "
+    f"{equal_steps(V).error(train_set.images) / exact - 1:.1%}"
+)
 print("the best:", best)
 
 # %% [markdown]
@@ -313,14 +324,16 @@ for number in settings["batches"]:
         errors[name].append(palette.error(some))
 pixels = [784 * number for number in settings["batches"]]
 plots.show(
-    plots.lines({name: (pixels, each) for name, each in seconds.items()}, "The exact palette is the quick one, too",
+    plots.lines({name: (pixels, each) for name, each in seconds.items()},
+                "The exact palette is the quick one, too",
                 "pixels", "seconds", log_x=True, log_y=True, points=True),
-    alt=f"Seconds by number of pixels, both logarithmic. At {pixels[-1]:,} pixels MiniBatchKMeans takes "
-        f"{seconds['MiniBatchKMeans'][-1]:.2g}, the exact palette {seconds['exact'][-1]:.2g}.",
+    alt=f"Seconds by number of pixels, both logarithmic. At {pixels[-1]:,} pixels: "
+        f"MiniBatchKMeans {seconds['MiniBatchKMeans'][-1]:.2g}, exact {seconds['exact'][-1]:.2g}.",
 )  # fmt: skip
 for number, drawn, exact in zip(pixels, *errors.values(), strict=True):
     print(
-        f"{number:10,} pixels: error {drawn:.2f} by mini-batches, {exact:.2f} exact, {drawn / exact - 1:+.1%}"
+        f"{number:10,} pixels: error {drawn:.2f} by mini-batches, {exact:.2f} exact, "
+        f"{drawn / exact - 1:+.1%}"
     )
 
 # %% [markdown]
@@ -414,13 +427,14 @@ def unigram_bits(tokens, V):
 # %%
 palettes = {V: Palette.exact(train_set.images, V) for V in (1, 2, 4, 8, 16, 64)}
 parts = {
-    "which token, by frequency": [unigram_bits(p.encode(train_set.images), V) for V, p in palettes.items()],
+    "which token, by frequency": [unigram_bits(p.encode(train_set.images), V)
+                                  for V, p in palettes.items()],
     "which of its greys": [p.cost(train_set.images) for p in palettes.values()],
 }  # fmt: skip
 plots.show(
     stacked("However it is cut, the sum is the same", parts, [str(V) for V in palettes]),
-    alt="Bits a pixel by size of the palette, in two parts. The tokens' part grows with the number of colours, "
-    f"the palette's falls, and their sum is {entropy:.2f} everywhere.",
+    alt="Bits a pixel by size of the palette, in two parts. The tokens' part grows with the "
+        f"number of colours, the palette's falls, and their sum is {entropy:.2f} everywhere.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -474,8 +488,9 @@ figure = plots.lines(curves, "A pixel's best witnesses stand one place back, and
                      "places back", "bits that the token there tells")  # fmt: skip
 figure.axes[0].set_xticks(range(0, 61, side))
 told = curves["row by row"]
-plots.show(figure, alt=f"Bits told by the token d places back, read row by row: {told[0]:.2f} at 1, nearly 0 from 3 to "
-           f"10, {told[13]:.2f} at 14, {told[27]:.2f} at 28, smaller at 42 and 56. In a random order: nearly 0 everywhere.")  # fmt: skip
+plots.show(figure, alt=f"Bits told by the token d places back, read row by row: {told[0]:.2f} at "
+                       f"1, nearly 0 from 3 to 10, {told[13]:.2f} at 14, {told[27]:.2f} at 28, "
+                       "smaller at 42 and 56. In a random order: nearly 0 everywhere.")  # fmt: skip
 
 # %% [markdown]
 # In a text the last words tell most, and the further back, the less. A picture read row by row is another
@@ -579,13 +594,16 @@ contexts = {
 bits = {name: counted_bits(looks, train_tokens, exam_tokens) for name, looks in contexts.items()}
 colours = [plots.GREY, *[plots.BLUE] * 3, *[plots.ORANGE] * 3]
 plots.show(
-    plots.bars(bits, "One pixel above is worth more than two further to the left", "bits a pixel of new digits", colours),
-    alt="Bits a pixel by what is counted: " + ", ".join(f"{name} {value:.2f}" for name, value in bits.items()) + ".",
+    plots.bars(bits, "One pixel above is worth more than two further to the left",
+               "bits a pixel of new digits", colours),
+    alt="Bits a pixel by what is counted: "
+    + ", ".join(f"{name} {value:.2f}" for name, value in bits.items()) + ".",
 )  # fmt: skip
 print("three tokens before, in other orders:")
 rows = torch.arange(side**2).view(side, side)
 orders = {"row by row": rows, "column by column": rows.T, "random": random_order,
-          "rows, every second one backwards": torch.stack([r.flip(0) if i % 2 else r for i, r in enumerate(rows)])}  # fmt: skip
+          "rows, every second one backwards": torch.stack([r.flip(0) if i % 2 else r
+              for i, r in enumerate(rows)])}  # fmt: skip
 for name, order in orders.items():
     changed = [tokens[:, order.flatten()] for tokens in (train_tokens, exam_tokens)]
     print(f"  {name:34}{counted_bits(contexts['3 before'], *changed):.3f}")
@@ -638,8 +656,10 @@ for i, many in enumerate(kept):
         xlabel="bits",
     )
 axes[1, 0].set_ylabel("blue: tokens\norange: palette", fontsize=9)
-plots.show(figure, alt="One handwritten 2 in 2, 4, 8 and 16 colours. Bits of its tokens and of its palette: " + ", ".join(
-    f"{V} colours {a} and {b}" for V, a, b in zip(kept, *bill.values(), strict=True)) + ".")  # fmt: skip
+plots.show(figure, alt="One handwritten 2 in 2, 4, 8 and 16 colours. Bits of its tokens and of "
+                       "its palette: " + ", ".join(
+    f"{V} colours {a} and {b}" for V, a, b in zip(kept, *bill.values(), strict=True))
+    + ".")  # fmt: skip
 
 # %% [markdown]
 # **How few colours make a digit?** For the eye, two: nobody takes this one for anything but a 2. Its tokens
@@ -698,15 +718,20 @@ for across in sides[1:]:
     small = reduced(three, across)
     shown += list(in_colours(small, Palette.exact(reduced(train_set.images, across), 8)))
 plots.show(sheet(shown, "A digit can lose pixels for as long as its strokes stay apart",
-                 ["28 × 28, 2 colours", "14 × 14, 8 colours", "7 × 7, 8 colours", "4 × 4, 8 colours"], columns=4, size=1.7),
-           alt="A handwritten 3 at four sizes. At 14 × 14 it is coarse and clear, at 7 × 7 a smear, at 4 × 4 no digit.")  # fmt: skip
-figure = plots.heat(100 * accuracy, "The fewer the pixels, the more the greys tell", [f"{across} × {across}" for across in sides],
-                    x="greys of the palette", y="pixels", label="digits named rightly (%)", digits=1)  # fmt: skip
+                 ["28 × 28, 2 colours", "14 × 14, 8 colours", "7 × 7, 8 colours",
+                  "4 × 4, 8 colours"], columns=4, size=1.7),
+           alt="A handwritten 3 at four sizes. At 14 × 14 it is coarse and clear, at 7 × 7 a "
+               "smear, at 4 × 4 no digit.")  # fmt: skip
+figure = plots.heat(100 * accuracy, "The fewer the pixels, the more the greys tell",
+                    [f"{across} × {across}" for across in sides],
+                    x="greys of the palette", y="pixels", label="digits named rightly (%)",
+                    digits=1)  # fmt: skip
 figure.axes[0].set_xticks(range(len(colours)), colours)
 plots.show(
     figure,
     alt="Accuracy in per cent by side and greys: " + "; ".join(
-        f"{across} × {across}: " + ", ".join(f"{100 * a:.1f}" for a in row) for across, row in zip(sides, accuracy, strict=True)) + ".",
+        f"{across} × {across}: " + ", ".join(f"{100 * a:.1f}" for a in row)
+        for across, row in zip(sides, accuracy, strict=True)) + ".",
 )  # fmt: skip
 
 # %% [markdown]
@@ -727,8 +752,10 @@ for each in sides:
         times.append(time.perf_counter() - started)
     steps[f"{each} × {each}: {T} tokens"] = 1000 * min(times) / settings["step"]
 plots.show(
-    plots.bars(steps, "A quarter of the tokens, and less than a quarter of the time", "milliseconds a digit, one step of training"),
-    alt="Milliseconds a digit: " + ", ".join(f"{name} {value:.3g}" for name, value in steps.items()) + ".",
+    plots.bars(steps, "A quarter of the tokens, and less than a quarter of the time",
+               "milliseconds a digit, one step of training"),
+    alt="Milliseconds a digit: " + ", ".join(f"{name} {value:.3g}"
+                                             for name, value in steps.items()) + ".",
 )  # fmt: skip
 
 # %% [markdown]
@@ -779,9 +806,10 @@ for name in ("mirrored", "upside down", "inverted", "moved by 4 at most"):
     said += [f"{name.removesuffix(' by 4 at most')}: {sayings[name][place]}" for place in where]
     wrong += [sayings[name][place] != truth[place] for place in where]
 plots.show(
-    sheet(picked, "Changed digits, and what the witness calls them", said, wrong, columns=6, size=1.2),
-    alt="Four rows of the digits 2, 3, 5, 6, 7, 9: mirrored, upside down, inverted, moved by up to four pixels, "
-    "and what a classifier calls each: " + ", ".join(said) + ".",
+    sheet(picked, "Changed digits, and what the witness calls them", said, wrong, columns=6,
+          size=1.2),
+    alt="Four rows of the digits 2, 3, 5, 6, 7, 9: mirrored, upside down, inverted, moved by up "
+        "to four pixels, and what a classifier calls each: " + ", ".join(said) + ".",
 )  # fmt: skip
 for digit, name in (
     (6, "upside down"),
@@ -793,7 +821,8 @@ for digit, name in (
     called = np.bincount(sayings[name][truth == digit], minlength=10)
     first, second = called.argsort()[::-1][:2]
     print(
-        f"{digit} {name:18} of {called.sum()}: {called[first]} called {first}, {called[second]} called {second}"
+        f"{digit} {name:18} of {called.sum()}: {called[first]} called {first}, {called[second]} "
+        f"called {second}"
     )
 
 
@@ -814,7 +843,8 @@ def by_digit(rows, title, label, low):
 rows = {"as they are": of_each_digit(witness.predict(seen_by(exam.images)) == truth)}
 rows |= {name: of_each_digit(said == truth) for name, said in sayings.items()}
 plots.show(
-    by_digit(rows, "The first witness: what is still called by its name", "called what they were (%)", low=0),
+    by_digit(rows, "The first witness: what is still called by its name",
+             "called what they were (%)", low=0),
     alt="Per cent of each digit that a classifier still calls what it was: " + "; ".join(
         f"{name} {np.mean(row):.0f} on average" for name, row in rows.items()) + ".",
 )  # fmt: skip
@@ -856,10 +886,11 @@ for name, change in {"no change": None, **changes}.items():
 errors_mean, bits_mean = (
     {name: float(np.mean(each)) for name, each in found.items()} for found in (errors_of, costs_of)
 )
-figure, axes = plots.panels(1, 2, width=9.0, height=3.3, sharey=True,
-                            title="A classifier is harmed by lies; one that sees four pixels cannot tell")  # fmt: skip
+title = "A classifier is harmed by lies; one that sees four pixels cannot tell"
+figure, axes = plots.panels(1, 2, width=9.0, height=3.3, sharey=True, title=title)
 for ax, (found, what, form) in zip(
-    axes, ((errors_mean, "errors (percentage points)", "{:+.1f}"), (bits_mean, "bits a pixel", "{:+.3f}")), strict=True
+    axes, ((errors_mean, "errors (percentage points)", "{:+.1f}"),
+           (bits_mean, "bits a pixel", "{:+.3f}")), strict=True
 ):  # fmt: skip
     more = {name: found[name] - found["no change"] for name in changes}
     helped = [plots.BLUE if each < 0 else plots.RED for each in more.values()]
@@ -870,8 +901,11 @@ for ax, (found, what, form) in zip(
     ax.margins(x=0.3)
     ax.grid(axis="y", visible=False)
 axes[0].invert_yaxis()
-plots.show(figure, alt="Left, a classifier's errors after changed digits, too, less those without; right, the same for the bits a pixel of "
-           "four-neighbour counts. In all: " + "; ".join(f"{name} {errors_mean[name]:.1f} %, {bits_mean[name]:.3f} bits" for name in bits_mean) + ".")  # fmt: skip
+plots.show(figure, alt="Left, a classifier's errors after changed digits, too, less those "
+                       "without; right, the same for the bits a pixel of four-neighbour counts. "
+                       "In all: "
+           + "; ".join(f"{name} {errors_mean[name]:.1f} %, {bits_mean[name]:.3f} bits"
+                       for name in bits_mean) + ".")  # fmt: skip
 
 # %% [markdown]
 # Mirrors and upside down cost about three points, and in no group less than one: here names were taught
@@ -909,7 +943,8 @@ def told_apart(change, digit):
 rows = {"not at all": lambda images: images} | changes
 table = {name: [told_apart(change, digit) for digit in range(10)] for name, change in rows.items()}
 plots.show(
-    by_digit(table, "The last witness: what no pen has written can be told", "told from real ones (%); 50 is chance", low=50),
+    by_digit(table, "The last witness: what no pen has written can be told",
+             "told from real ones (%); 50 is chance", low=50),
     alt="Per cent of digits rightly called changed or unchanged: " + "; ".join(
         f"{name} {np.mean(row):.0f} on average" for name, row in table.items()) + ".",
 )  # fmt: skip
@@ -957,8 +992,8 @@ print(
     "\nthe pictures of tokens have the same tokens:",
     torch.equal(again.encode(back_again), exam_tokens),
 )
-print(f"mean squared error {again.error(small_exam):.1f} of {small_exam.double().var():.0f}; the palette leaves "
-      f"{again.cost(small_exam, fit=small_train):.3f} bits a pixel open")  # fmt: skip
+print(f"mean squared error {again.error(small_exam):.1f} of {small_exam.double().var():.0f}; the "
+      f"palette leaves {again.cost(small_exam, fit=small_train):.3f} bits a pixel open")  # fmt: skip
 print("a text of", exam_tokens.shape[1], "words, as a model will read it:")
 for row in exam_tokens[2].view(side, side).tolist():
     print("  ", *("·" if token == 0 else token for token in row))

@@ -27,11 +27,14 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(whole=False, digits=200, dev=20, exam=20, side=14, colours=8, batch_size=8, steps=20, every=10, both_steps=20,
+    smoke=dict(whole=False, digits=200, dev=20, exam=20, side=14, colours=8, batch_size=8, steps=20,
+               every=10, both_steps=20,
                sizes=((8, 1, 1), (16, 2, 1), (16, 2, 2)), rows=(1, 2), drawn=10),
-    cpu=dict(whole=False, digits=3500, dev=200, exam=1000, side=14, colours=8, batch_size=8, steps=2000, every=200, both_steps=1000,
+    cpu=dict(whole=False, digits=3500, dev=200, exam=1000, side=14, colours=8, batch_size=8,
+             steps=2000, every=200, both_steps=1000,
              sizes=((16, 1, 1), (32, 2, 1), (64, 3, 2)), rows=(1, 2, 5, 10), drawn=100),
-    gpu=dict(whole=True, digits=55_000, dev=500, exam=2000, side=28, colours=16, batch_size=32, steps=6000, every=500, both_steps=3000,
+    gpu=dict(whole=True, digits=55_000, dev=500, exam=2000, side=28, colours=16, batch_size=32,
+             steps=6000, every=500, both_steps=3000,
              sizes=((64, 3, 2), (96, 4, 3), (192, 6, 6)), rows=(1, 2, 4, 12), drawn=200),
 )  # fmt: skip
 
@@ -186,7 +189,10 @@ for many in (2, 4, 8, 16):
     learned, asked = (each.encode(reduced(part.images, side)) for part in (train_set, exam))
     counted = [count(learned, asked, many) for count in (unigram, per_position, neighbours)]
     left = each.cost(reduced(exam.images, side), fit=reduced(train_set.images, side))
-    print(f"{many:2} colours  {''.join(f'{each:12.3f}' for each in counted)}{left:13.3f}{T * (counted[2] + left):13.0f}")  # fmt: skip
+    print(
+        f"{many:2} colours  {''.join(f'{each:12.3f}' for each in counted)}{left:13.3f}"
+        f"{T * (counted[2] + left):13.0f}"
+    )
 
 # %% [markdown]
 # A pixel costs more with every doubling. A picture does not: with 2 colours nearly everything is left to the
@@ -221,7 +227,10 @@ with torch.no_grad():
     other, place = some[:1].clone(), T // 2
     other[0, place] = (other[0, place] + 1) % V
     moved = (fresh(some[:1]) - fresh(other)).abs().sum(2)[0] > 1e-7
-print(f"pixel {place} is changed; guesses that change: {moved.nonzero()[0].item()} to {moved.nonzero()[-1].item()}")  # fmt: skip
+print(
+    f"pixel {place} is changed; guesses that change: {moved.nonzero()[0].item()} to "
+    f"{moved.nonzero()[-1].item()}"
+)
 print(inspect.getsource(ar_loss))
 
 # %% [markdown]
@@ -245,7 +254,8 @@ print(inspect.getsource(ar_loss))
 def trained(name, dim, layers, heads, **changes):
     """An Image GPT of this build, trained on the digits, as a Drawer: model, palette and curves."""
     config = Config(
-        name=name, side=side, colours=V, dim=dim, layers=layers, heads=heads, batch_size=settings["batch_size"],
+        name=name, side=side, colours=V, dim=dim, layers=layers, heads=heads,
+        batch_size=settings["batch_size"],
         learning_rate=2e-3, warmup=0.1, decay="linear", beta_1=0.9, beta_2=0.95, spread=dim**-0.5,
         **dict(steps=settings["steps"], save_every=settings["every"]) | changes,
     )  # fmt: skip
@@ -265,16 +275,24 @@ counted = {
 steps = large.curves["step"]
 plots.show(
     plots.lines(
-        {"training digits": (steps, large.curves["train"]), "new digits": (steps, large.curves["dev"])},
-        "Looking at all that came before beats counting", "steps", "bits a pixel", baselines=counted,
+        {"training digits": (steps, large.curves["train"]),
+         "new digits": (steps, large.curves["dev"])},
+        "Looking at all that came before beats counting", "steps", "bits a pixel",
+        baselines=counted,
     ),
-    alt="Bits a pixel of new digits by step: " + ", ".join(f"{value:.2f} at {step}" for step, value in zip(steps, large.curves["dev"], strict=True))
-    + "; dashed, by counting: " + ", ".join(f"{name} {value:.2f}" for name, value in counted.items()) + ".",
+    alt="Bits a pixel of new digits by step: "
+    + ", ".join(f"{value:.2f} at {step}"
+                for step, value in zip(steps, large.curves["dev"], strict=True))
+    + "; dashed, by counting: " + ", ".join(f"{name} {value:.2f}"
+                                            for name, value in counted.items()) + ".",
 )  # fmt: skip
 found, places = bits_per_pixel(large.model, exam_tokens)
 known = bits_per_pixel(large.model, train_tokens[: len(exam_tokens) // 2])[0]
 left = palette.cost(reduced(exam.images, side), fit=reduced(train_set.images, side))
-print(f"test digits {found:.3f} bits a pixel, training digits {known:.3f}; a picture, palette included: {T * (found + left):.0f} bits")  # fmt: skip
+print(
+    f"test digits {found:.3f} bits a pixel, training digits {known:.3f}; a picture, palette "
+    f"included: {T * (found + left):.0f} bits"
+)
 
 # %% [markdown]
 # After about 600 steps, or 4,800 digits, new digits cost it less than four neighbours cost the table: in the end
@@ -294,9 +312,10 @@ shares = torch.stack([(train_tokens == colour).float().mean(0) for colour in ran
 shares = (shares * len(train_tokens) + 1 / V) / (len(train_tokens) + 1)
 by_place = -shares.log2().gather(1, exam_tokens.T).mean(1)  # (T,)
 plots.show(
-    bits_maps({"counted by place": by_place, "Image GPT": places}, "It saves in the middle, where counting by place knows least"),
-    alt=f"Bits of each pixel as two pictures. Counted by place the whole middle is costly, up to {by_place.max():.1f} bits; "
-    f"Image GPT pays up to {places.max():.1f}.",
+    bits_maps({"counted by place": by_place, "Image GPT": places},
+              "It saves in the middle, where counting by place knows least"),
+    alt="Bits of each pixel as two pictures. Counted by place the whole middle is costly, up to "
+        f"{by_place.max():.1f} bits; Image GPT pays up to {places.max():.1f}.",
 )  # fmt: skip
 print("bits a pixel by row:", *(f"{each:.2f}" for each in places.view(side, side).mean(1)))
 
@@ -373,9 +392,10 @@ for rows in range(side // 7, side, side // 7):
     expected.append(ahead)
 names = [f"{rows} rows" for rows in range(side // 7, side, side // 7)]
 plots.show(
-    sheet([*frames, *expected], "What is drawn, and below it the mean of all that may follow", [*names, *[""] * len(names)], columns=len(names), size=1.15),
-    alt="One digit being drawn, two rows more each time; below, the mean of many endings: first a grey cloud, "
-    "then ever more certain.",
+    sheet([*frames, *expected], "What is drawn, and below it the mean of all that may follow",
+          [*names, *[""] * len(names)], columns=len(names), size=1.15),
+    alt="One digit being drawn, two rows more each time; below, the mean of many endings: first a "
+        "grey cloud, then ever more certain.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -391,7 +411,9 @@ plots.show(
 # %%
 folder = sizes.build_folder("lesson-10", "large")
 stages = {0: large.untrained()}
-stages |= {settings["every"] * i: load_drawer(folder / f"step-{settings['every'] * i:06}.pt").to(here.device) for i in settings["rows"]}  # fmt: skip
+for i in settings["rows"]:
+    step = settings["every"] * i
+    stages[step] = load_drawer(folder / f"step-{step:06}.pt").to(here.device)
 drawn = {}
 for step, drawer in stages.items():
     seeded = torch.Generator(here.device).manual_seed(1)
@@ -407,7 +429,8 @@ names = [
 ]
 plots.show(
     sheet(shown, "First where ink lies, then strokes, then digits", names),
-    alt="Ten pictures drawn by the model after " + ", ".join(f"{step}" for step in drawn) + " steps, and ten real digits.",
+    alt="Ten pictures drawn by the model after " + ", ".join(f"{step}" for step in drawn)
+    + " steps, and ten real digits.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -437,7 +460,8 @@ for name, pictures in (*((f"step {step}", each) for step, each in drawn.items())
     features, told = judge.judge(pictures.to(here.device))
     clear = (told.max(1).values > 0.9).float().mean().item()
     print(
-        f"{name:12}{clear:17.2f}{classifier_score(told):18.2f}{frechet_distance(features, seen):18.2f}"
+        f"{name:12}{clear:17.2f}{classifier_score(told):18.2f}"
+        f"{frechet_distance(features, seen):18.2f}"
     )
     clearly[name] = clear
 last = list(drawn.values())[-1]
@@ -462,7 +486,7 @@ training = palette.decode(train_tokens)
 
 
 def nearest(pictures):
-    """The nearest training digit of each picture, and how far it is, as root mean square over the pixels."""
+    """Each picture's nearest training digit, and how far it is: root mean square over pixels."""
     apart = torch.cdist(pictures.flatten(1).float(), training.flatten(1).float())
     least = apart.min(1)
     return least.indices, least.values / side
@@ -472,11 +496,13 @@ which, far = nearest(last)
 usual = nearest(real)[1]
 pairs = torch.cat([last[:10], training[which[:10]]])
 plots.show(
-    sheet(pairs, "Drawn, and below the training digit that is nearest", ["drawn", *[""] * 9, "nearest", *[""] * 9]),
-    alt="Ten drawn pictures, and below each the training digit most like it: alike in shape, never the same.",
+    sheet(pairs, "Drawn, and below the training digit that is nearest",
+          ["drawn", *[""] * 9, "nearest", *[""] * 9]),
+    alt="Ten drawn pictures, and below each the training digit most like it: alike in shape, "
+        "never the same.",
 )  # fmt: skip
-print(f"greys between a picture and its nearest training digit: drawn {far.median():.0f} (least {far.min():.0f}), "
-      f"real new digits {usual.median():.0f} (least {usual.min():.0f})")  # fmt: skip
+print(f"greys between a picture and its nearest training digit: drawn {far.median():.0f} (least "
+      f"{far.min():.0f}), real new digits {usual.median():.0f} (least {usual.min():.0f})")  # fmt: skip
 
 # %% [markdown]
 # Nothing was copied. Even the nearest pair is 19 greys apart, more than the 11 between a new digit of some writer
@@ -506,7 +532,7 @@ print(f"greys between a picture and its nearest training digit: drawn {far.media
 
 # %%
 def masked_loss(guess, tokens, masked, cover):
-    """guess a function (B, T) -> (B, T, V), tokens (B, T), masked bool (B, T), cover a number -> a number"""
+    """guess: (B, T) -> (B, T, V), tokens (B, T), masked bool (B, T), cover a number -> a number"""
     raise NotImplementedError("write me")
 
 
@@ -553,15 +579,18 @@ with torch.no_grad():
         nats = [bert_loss(both.model, part, share, seeded).item() for part in asked.split(50)]
         price.append(bits(sum(nats) / len(nats)))
 then = large.curves["dev"][settings["both_steps"] // settings["every"] - 1]
-print(f"after {settings['both_steps']} steps: {price[covered.index(0.5)]:.2f} bits a pixel with half of them covered, "
-      f"and {then:.2f} drawing in order")  # fmt: skip
+print(f"after {settings['both_steps']} steps: {price[covered.index(0.5)]:.2f} bits a pixel with "
+      f"half of them covered, and {then:.2f} drawing in order")  # fmt: skip
 plots.show(
     plots.lines(
-        {"fills gaps": ([100 * share for share in covered], price)}, "Seeing both sides does not help before one has learned to look",
+        {"fills gaps": ([100 * share for share in covered], price)},
+        "Seeing both sides does not help before one has learned to look",
         "pixels covered (%)", "bits a covered pixel",
-        baselines={"draws in order": found} | {name: counted[name] for name in ("by place", "four neighbours")}, points=True,
+        baselines={"draws in order": found}
+        | {name: counted[name] for name in ("by place", "four neighbours")}, points=True,
     ),
-    alt="Bits a covered pixel by share covered: " + ", ".join(f"{share:.0%} {value:.2f}" for share, value in zip(covered, price, strict=True))
+    alt="Bits a covered pixel by share covered: "
+    + ", ".join(f"{share:.0%} {value:.2f}" for share, value in zip(covered, price, strict=True))
     + f". Dashed: drawing in order {found:.2f}, counting by place {counted['by place']:.2f}.",
 )  # fmt: skip
 
@@ -595,30 +624,46 @@ drawers = {"small": small, "middle": middle, "large": large}
 
 
 def operations(model):
-    """About how many a picture takes in training: 6 a weight and pixel, and attention (Kaplan et al. 2020)."""
-    weights = sum(p.numel() for p in model.parameters()) - model.tokens.weight.numel() - model.positions.weight.numel()  # fmt: skip
+    """Those of a picture in training: 6 a weight and pixel, and attention (Kaplan et al. 2020)."""
+    weights = (
+        sum(p.numel() for p in model.parameters())
+        - model.tokens.weight.numel()
+        - model.positions.weight.numel()
+    )
     looks = (
         model.layers * model.dim * T / 2
     )  # a pixel looks back at half of the picture, on average
     return T * (6 * weights + 12 * looks)
 
 
-figure, axes = plots.panels(1, 2, width=8.4, height=3.6, sharey=True, title="Step for step the larger learns more; for few operations a smaller one does")  # fmt: skip
+title = "Step for step the larger learns more; for few operations a smaller one does"
+figure, axes = plots.panels(1, 2, width=8.4, height=3.6, sharey=True, title=title)
 scores = {}
 for (name, each), mark in zip(drawers.items(), "os^", strict=True):
     digits_seen = [settings["batch_size"] * step for step in each.curves["step"]]
-    for ax, xs in zip(axes, (each.curves["step"], [operations(each.model) * n / 1e12 for n in digits_seen]), strict=True):  # fmt: skip
+    for ax, xs in zip(
+        axes,
+        (each.curves["step"], [operations(each.model) * n / 1e12 for n in digits_seen]),
+        strict=True,
+    ):
         ax.plot(xs, each.curves["dev"], marker=mark, markersize=4, label=name)
     scores[name] = found if each is large else bits_per_pixel(each.model, exam_tokens)[0]
-    print(f"{name:8}{sum(p.numel() for p in each.model.parameters()):10,} weights{each.curves['seconds'][-1]:8.0f} s{scores[name]:8.3f} bits a pixel")  # fmt: skip
+    print(
+        f"{name:8}{sum(p.numel() for p in each.model.parameters()):10,} "
+        f"weights{each.curves['seconds'][-1]:8.0f} s{scores[name]:8.3f} bits a pixel"
+    )
 for ax in axes:
     dashed = dict(color=plots.GREY, linestyle="--", linewidth=1.3)
     ax.axhline(counted["four neighbours"], label="four neighbours", **dashed)
 axes[0].set(xlabel="steps", ylabel="bits a pixel of new digits")
 axes[1].set(xlabel="operations (10¹²)", xscale="log")
 axes[0].legend()
-plots.show(figure, alt="Left: bits by step for three sizes; right: the same by operations. At the end: " + ", ".join(
-    f"{name} {value:.2f}" for name, value in scores.items()) + ". Dashed: four neighbours.")  # fmt: skip
+plots.show(
+    figure,
+    alt="Left: bits by step for three sizes; right: the same by operations. At the end: "
+    + ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+    + ". Dashed: four neighbours.",
+)
 
 # %% [markdown]
 # After the same number of steps **the larger is the better**, from the first look on: 0.93, 0.83, 0.70. From small to
@@ -649,13 +694,17 @@ print(shipped)
 learned, asked = (shipped.tokens(each.images) for each in (train_set, exam))  # by its own palette
 longer = bits_per_pixel(shipped.model, asked, batch=50)[0]
 against = neighbours(learned, asked, len(shipped.palette))
-pictures = shipped.images(draw(shipped.model, count, generator=torch.Generator(here.device).manual_seed(1)))  # fmt: skip
+pictures = shipped.images(
+    draw(shipped.model, count, generator=torch.Generator(here.device).manual_seed(1))
+)
 features, told = judge.judge(pictures.to(here.device))
 print(f"{longer:.3f} bits a pixel where four neighbours pay {against:.3f}; "
       f"{(told.max(1).values > 0.9).float().mean():.2f} of its pictures are clearly digits")  # fmt: skip
 plots.show(
-    sheet([*last[:20], *pictures[:20]], "Yours above; below a larger one, trained for longer", columns=10),
-    alt="Twenty pictures drawn by the model of this lesson, and twenty by the one that ships with the course.",
+    sheet([*last[:20], *pictures[:20]], "Yours above; below a larger one, trained for longer",
+          columns=10),
+    alt="Twenty pictures drawn by the model of this lesson, and twenty by the one that ships with "
+        "the course.",
 )  # fmt: skip
 
 # %%
@@ -664,7 +713,8 @@ colours = [plots.GREY] * 3 + [plots.BLUE] * 3
 if len(shipped.palette) == V and shipped.model.side == side:  # bits of other pixels are other bits
     table["the one that ships"], colours = longer, [*colours, plots.ORANGE]
 plots.show(
-    plots.bars(table, "A larger model that has trained for longer leaves counting far behind", "bits a pixel of test digits", colours),
+    plots.bars(table, "A larger model that has trained for longer leaves counting far behind",
+               "bits a pixel of test digits", colours),
     alt="Bits a pixel: " + ", ".join(f"{name} {value:.2f}" for name, value in table.items()) + ".",
 )  # fmt: skip
 

@@ -28,9 +28,12 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(halves=3, endings=3, exam=10, many=10, tall=4, times=3, candidates=4, weighed=2, odd=20),
-    cpu=dict(halves=6, endings=6, exam=100, many=200, tall=40, times=15, candidates=32, weighed=40, odd=500),
-    gpu=dict(halves=8, endings=8, exam=1000, many=1000, tall=300, times=50, candidates=256, weighed=100, odd=1000),
+    smoke=dict(halves=3, endings=3, exam=10, many=10, tall=4, times=3, candidates=4, weighed=2,
+               odd=20),
+    cpu=dict(halves=6, endings=6, exam=100, many=200, tall=40, times=15, candidates=32, weighed=40,
+             odd=500),
+    gpu=dict(halves=8, endings=8, exam=1000, many=1000, tall=300, times=50, candidates=256,
+             weighed=100, odd=1000),
 )  # fmt: skip
 
 # %% [markdown]
@@ -83,7 +86,7 @@ print(digits, "→ tokens", tuple(tokens.shape), "of which the first", half, "ar
 
 # %%
 def go_on(model, given, choose):
-    """model a step model, given (B, S), choose a function (B, V) -> (B,); -> tokens (B, model.pixels)"""
+    """model a step model, given (B, S), choose (B, V) -> (B,); -> tokens (B, model.pixels)"""
     raise NotImplementedError("write me")
 
 
@@ -132,10 +135,12 @@ found = [complete(drawer, digits.images[i], "upper", settings["endings"]) for i 
 plots.show(
     completions(
         [each.whole for each in found], upper, torch.stack([each.images for each in found]),
-        "One upper half, many endings", ["given", *map(str, range(1, settings["endings"] + 1)), "real"],
+        "One upper half, many endings",
+        ["given", *map(str, range(1, settings["endings"] + 1)), "real"],
     ),
-    alt=f"Upper halves of the digits {', '.join(map(str, KINDS))}, beside each {settings['endings']} endings "
-    "drawn by the model, no two alike, and last the real digit. Most halves go on as the digit they came from.",
+    alt=f"Upper halves of the digits {', '.join(map(str, KINDS))}, beside each "
+        f"{settings['endings']} endings drawn by the model, no two alike, and last the real digit. "
+        "Most halves go on as the digit they came from.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -204,8 +209,9 @@ shown = [picture for each in rows for picture in each.images]
 names = [name if i == 0 else "" for name in BOLD for i in range(8)]
 plots.show(
     sheet(shown, "The bolder, the more different the endings", names, columns=8),
-    alt=f"Eight endings of the half of a 3 in each row: {', '.join(BOLD)}. In the first and the last row all are "
-    "threes and much alike; from the second to the fourth they differ more and more, and some close the loop below.",
+    alt=f"Eight endings of the half of a 3 in each row: {', '.join(BOLD)}. In the first and the "
+        "last row all are threes and much alike; from the second to the fourth they differ more "
+        "and more, and some close the loop below.",
 )  # fmt: skip
 
 # %% [markdown]
@@ -231,29 +237,47 @@ def named(tokens):
 
 
 def ending(seed, known=upper, given=exam, candidates=1, **how):
-    """Completions of some pictures, tokens (n, T); a hundred rows at once, whose caches fit into memory."""
+    """Completions of some pictures, tokens (n, T): a hundred rows at once, so the caches fit."""
     generator = torch.Generator(here.device).manual_seed(seed)
     parts = given.split(max(1, 100 // candidates))
-    return torch.cat([fill(drawer, part, known, generator=generator, candidates=candidates, **how) for part in parts])  # fmt: skip
+    return torch.cat(
+        [
+            fill(drawer, part, known, generator=generator, candidates=candidates, **how)
+            for part in parts
+        ]
+    )
 
 
 def counted(**how):
     first, second = (ending(seed, **how) for seed in (0, 1))
     told = named(first)  # (n, 10)
     apart = (drawer.images(first).float() - drawer.images(second).float()).abs().mean() / 255
-    return [(told.max(1).values > 0.9).float().mean().item(), (told.argmax(1) == labels).float().mean().item(), apart.item()]  # fmt: skip
+    return [
+        (told.max(1).values > 0.9).float().mean().item(),
+        (told.argmax(1) == labels).float().mean().item(),
+        apart.item(),
+    ]
 
 
 real = named(tokens[: len(exam)].cpu())
 print(f"{'':18}{'clearly a digit':>17}{'the same digit':>17}{'two endings differ by':>24}")
-print(f"{'real digits':18}{(real.max(1).values > 0.9).float().mean():17.2f}{(real.argmax(1) == labels).float().mean():17.2f}")  # fmt: skip
+print(
+    f"{'real digits':18}{(real.max(1).values > 0.9).float().mean():17.2f}"
+    f"{(real.argmax(1) == labels).float().mean():17.2f}"
+)
 boldness = {t: counted(temperature=t) for t in (0.1, 0.4, 0.7, 1.0, 1.3, 1.6, 2.0)}
-for name, (clear, same, apart) in (*((f"temperature {t}", each) for t, each in boldness.items()), ("top 2", counted(top_k=2))):  # fmt: skip
+for name, (clear, same, apart) in (
+    *((f"temperature {t}", each) for t, each in boldness.items()),
+    ("top 2", counted(top_k=2)),
+):
     print(f"{name:18}{clear:17.2f}{same:17.2f}{apart:24.1%}")
 
 # %%
 apart = [100 * each[2] for each in boldness.values()]
-shares = {name: [each[i] for each in boldness.values()] for i, name in enumerate(("clearly a digit", "the same digit"))}  # fmt: skip
+shares = {
+    name: [each[i] for each in boldness.values()]
+    for i, name in enumerate(("clearly a digit", "the same digit"))
+}
 figure, axes = plots.panels(title="Variety is free at first, then it costs digits")
 for i, (name, each) in enumerate(shares.items()):
     chance = [1.96 * (share * (1 - share) / len(exam)) ** 0.5 for share in each]
@@ -269,7 +293,8 @@ for t, x in zip(boldness, apart, strict=True):
     axes.annotate(
         f"τ {t:g}", (x, 0.01), xycoords=("data", "axes fraction"), ha="center", fontsize=9
     )
-plots.show(figure, alt="; ".join(f"temperature {t}, endings differ by {c:.1%}: {a:.2f} clearly digits, {b:.2f} the same digit"
+plots.show(figure, alt="; ".join(f"temperature {t}, endings differ by {c:.1%}: {a:.2f} clearly "
+                                 f"digits, {b:.2f} the same digit"
                                  for t, (a, b, c) in boldness.items()))  # fmt: skip
 
 # %% [markdown]
@@ -348,7 +373,10 @@ branching = effective(names_of(endings, TIMES))
 most = branching.argmax().item()
 many = ending(4, given=tokens[most : most + 1].expand(settings["many"], -1))
 told = named(many)
-groups = {kind: [i for i in told[:, kind].argsort(descending=True).tolist() if told[i].argmax() == kind][:8] for kind in range(10)}  # fmt: skip
+groups = {}
+for kind in range(10):  # the eight surest of each
+    surest = told[:, kind].argsort(descending=True).tolist()
+    groups[kind] = [i for i in surest if told[i].argmax() == kind][:8]
 counts = torch.bincount(told.argmax(1), minlength=10)
 order = [kind for kind in counts.argsort(descending=True).tolist() if counts[kind]]
 pictures, names, blank = [], [], torch.full((side, side, 3), 255)
@@ -356,12 +384,16 @@ for kind in order:
     row = [drawer.images(many[i : i + 1])[0] for i in groups[kind]]
     pictures += row + [blank] * (8 - len(row))
     names += [f"{kind}: {counts[kind]}"] + [""] * 7
+title = f"One half of a {labels[most]}, {len(many)} endings, {len(order)} different digits"
 plots.show(
-    sheet(pictures, f"One half of a {labels[most]}, {len(many)} endings, {len(order)} different digits", names, columns=8),
+    sheet(pictures, title, names, columns=8),
     alt=f"Endings of one upper half, of a {labels[most]}, a row for each digit the judge names: "
     + ", ".join(f"{kind} {counts[kind]} times" for kind in order) + ".",
 )  # fmt: skip
-print(f"its half can go on in {effective(counts[None].float()).item():.1f} ways; the mean of {len(branching)} halves is {branching.mean():.2f}")  # fmt: skip
+print(
+    f"its half can go on in {effective(counts[None].float()).item():.1f} ways; the mean of "
+    f"{len(branching)} halves is {branching.mean():.2f}"
+)
 
 # %% [markdown]
 # Somebody has written a 5, and the model finds a 6 as good: 105 sixes, 87 fives, and 8 that the judge calls
@@ -388,10 +420,13 @@ table = torch.stack([effective(each) for each in by_rows], 1)  # (n, rows)
 by_kind = torch.stack([table[kinds == kind].mean(0) for kind in range(10)])
 plots.show(
     plots.heat(
-        by_kind.tolist(), "After half the rows a digit is all but decided", list(range(10)), rows_given,
+        by_kind.tolist(), "After half the rows a digit is all but decided", list(range(10)),
+        rows_given,
         "rows given", "the digit it came from", "ways to go on", low=1, high=10, digits=1,
     ),
-    alt="Ways to go on after so many rows: " + "; ".join(f"{rows} rows: {each:.1f}" for rows, each in zip(rows_given, table.mean(0).tolist(), strict=True)),
+    alt="Ways to go on after so many rows: "
+    + "; ".join(f"{rows} rows: {each:.1f}"
+                for rows, each in zip(rows_given, table.mean(0).tolist(), strict=True)),
 )  # fmt: skip
 right = [(each.argmax(1) == kinds).float().mean().item() for each in by_rows]
 print(f"{'rows given':32}" + "".join(f"{rows:6}" for rows in rows_given))
@@ -471,11 +506,14 @@ tries = [
     complete(drawer, digits.images[chosen[0]], keep, settings["endings"], candidates=k)
     for keep in ("left", "lower") for k in (1, K)
 ]  # fmt: skip
-whole, known, images = (torch.stack([getattr(each, part) for each in tries]) for part in ("whole", "known", "images"))  # fmt: skip
+whole, known, images = (
+    torch.stack([getattr(each, part) for each in tries]) for part in ("whole", "known", "images")
+)
 plots.show(
     completions(whole, known, images, f"Left, then lower half: drawn blindly, then among {K}"),
-    alt=f"A {digits.labels[chosen[0]]} of which the left half was given, then the lower one; of each a row of endings drawn "
-    f"blindly, and a row of endings chosen among {K}. Chosen right halves all make threes; chosen tops fit hardly better than blind ones.",
+    alt=f"A {digits.labels[chosen[0]]} of which the left half was given, then the lower one; of "
+        f"each a row of endings drawn blindly, and a row of endings chosen among {K}. Chosen right "
+        "halves all make threes; chosen tops fit hardly better than blind ones.",
 )  # fmt: skip
 few = exam[: settings["weighed"]]
 
@@ -493,11 +531,14 @@ def cost(tokens):
 def told_of(tokens, known):
     """Bits of the given pixels, and the judge's two shares."""
     told, given = named(tokens), cost(tokens)[:, known.flatten()].sum(1).mean()
-    return f"{given:18.0f}{(told.max(1).values > 0.9).float().mean():18.2f}{(told.argmax(1) == labels[: len(few)]).float().mean():17.2f}"  # fmt: skip
+    clear = (told.max(1).values > 0.9).float().mean()
+    same = (told.argmax(1) == labels[: len(few)]).float().mean()
+    return f"{given:18.0f}{clear:18.2f}{same:17.2f}"
 
 
 print(
-    f"{'given':8}{'candidates':>12}{'bits of given':>18}{'clearly a digit':>18}{'the same digit':>17}"
+    f"{'given':8}{'candidates':>12}{'bits of given':>18}{'clearly a digit':>18}"
+    f"{'the same digit':>17}"
 )
 for keep in ("left", "lower"):
     known = known_pixels(keep, side)
@@ -531,7 +572,8 @@ for keep in ("left", "lower"):
 
 # %%
 plain = digits.images[: settings["odd"]]
-shuffled = plain.flatten(1)[:, torch.randperm(784, generator=torch.Generator().manual_seed(0))].view_as(plain)  # fmt: skip
+scrambled = torch.randperm(784, generator=torch.Generator().manual_seed(0))
+shuffled = plain.flatten(1)[:, scrambled].view_as(plain)
 odd = {
     "as they are": plain,
     "moved down by 3": torch.cat([plain[:, -3:], plain[:, :-3]], 1),
@@ -545,7 +587,8 @@ odd = {
 costs = {name: cost(drawer.tokens(images)) for name, images in odd.items()}
 means = {name: each.mean().item() for name, each in costs.items()}
 plots.show(
-    plots.bars(dict(sorted(means.items(), key=lambda each: each[1])), "The likeliest picture is an empty one", "bits a pixel"),
+    plots.bars(dict(sorted(means.items(), key=lambda each: each[1])),
+               "The likeliest picture is an empty one", "bits a pixel"),
     alt="Bits a pixel: " + "; ".join(f"{name} {each:.2f}" for name, each in means.items()),
 )  # fmt: skip
 
@@ -567,16 +610,22 @@ shown = torch.stack(
 )
 again = [complete(drawer, image, "upper", settings["endings"]) for image in shown]
 plots.show(
-    completions([each.whole for each in again], upper, torch.stack([each.images for each in again]), "Moved down, turned, inverted: it goes on with what it knows"),
+    completions([each.whole for each in again], upper, torch.stack([each.images for each in again]),
+                "Moved down, turned, inverted: it goes on with what it knows"),
     alt=f"Upper halves of one digit, {', '.join(three)}, each with endings by the model.",
 )  # fmt: skip
 maps = ("as they are", "moved down by 3", "turned by 90°", "mirrored")
 plots.show(
-    bits_maps({name: costs[name].mean(0) for name in maps}, "A digit moved down surprises where paper should be"),
-    alt="Mean bits of each pixel as pictures: " + "; ".join(f"{name}, {means[name]:.2f} in the mean" for name in maps) + ".",
+    bits_maps({name: costs[name].mean(0) for name in maps},
+              "A digit moved down surprises where paper should be"),
+    alt="Mean bits of each pixel as pictures: "
+    + "; ".join(f"{name}, {means[name]:.2f} in the mean" for name in maps) + ".",
 )  # fmt: skip
 first = costs["inverted"][:, 0].mean().item()
-print(f"the first pixel of an inverted digit costs {first:.1f} bits, all 196 together {means['inverted'] * model.pixels:.0f}")  # fmt: skip
+print(
+    f"the first pixel of an inverted digit costs {first:.1f} bits, all 196 together "
+    f"{means['inverted'] * model.pixels:.0f}"
+)
 
 # %% [markdown]
 # - **Moved down**: it takes what it sees for a head at its usual place. The endings are sevens, mostly, and
@@ -613,7 +662,8 @@ plots.show(
         "A seven by hand, and its endings",
         ["given", *range(1, 9), "yours"],
     ),
-    alt="The upper half of a seven that was drawn by hand and eight endings by the model. Most are sevens, some no digit.",
+    alt="The upper half of a seven that was drawn by hand and eight endings by the model. Most "
+    "are sevens, some no digit.",
 )
 told = named(mine.tokens)
 print("the judge says:", *told.argmax(1).tolist())

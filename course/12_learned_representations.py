@@ -26,9 +26,12 @@ print(here)
 
 # %%
 settings = here.pick(
-    smoke=dict(train=200, exam=100, labels=(20, 60), epochs=1, steps=2, drawn=20, temperatures=(1.0,)),
-    cpu=dict(train=3500, exam=1000, labels=(50, 500, 3500), epochs=4, steps=20, drawn=300, temperatures=(0.5, 0.8, 1.0)),
-    gpu=dict(train=3500, exam=1000, labels=(50, 150, 500, 1500, 3500), epochs=8, steps=60, drawn=1000, temperatures=(0.4, 0.6, 0.8, 1.0, 1.2)),
+    smoke=dict(train=200, exam=100, labels=(20, 60), epochs=1, steps=2, drawn=20,
+               temperatures=(1.0,)),
+    cpu=dict(train=3500, exam=1000, labels=(50, 500, 3500), epochs=4, steps=20, drawn=300,
+             temperatures=(0.5, 0.8, 1.0)),
+    gpu=dict(train=3500, exam=1000, labels=(50, 150, 500, 1500, 3500), epochs=8, steps=60,
+             drawn=1000, temperatures=(0.4, 0.6, 0.8, 1.0, 1.2)),
 ) | dict(rates=dict(trained=3e-4, untrained=1e-3), weight=1.0)  # fmt: skip
 
 # %% [markdown]
@@ -69,7 +72,7 @@ print(f"bits a pixel of the exam: {bits:.3f}; by counting four neighbours {count
 
 # %%
 def drawn(count, temperature=1.0, seed=0):
-    """Pictures (count, side, side) that the drawer makes from nothing, in rounds that fit the memory."""
+    """Pictures (count, side, side), drawn from nothing in rounds that fit the memory."""
     torch.manual_seed(seed)
     rounds = torch.arange(count).split(150)
     tokens = [draw(drawer.model, len(part), temperature) for part in rounds]
@@ -78,7 +81,8 @@ def drawn(count, temperature=1.0, seed=0):
 
 plots.show(
     sheets.sheet(drawn(20), "Twenty digits that nobody wrote"),
-    alt="Twenty drawn digits in two rows of ten. Most can be read as digits, some are no digit at all.",
+    alt="Twenty drawn digits in two rows of ten. Most can be read as digits, some are no digit at "
+    "all.",
 )
 
 # %% [markdown]
@@ -120,7 +124,10 @@ kept = {"trained": (features(drawer, train_tokens), features(drawer, exam_tokens
 print(f"{tuple(kept['trained'][0].shape)} in {time.perf_counter() - started:.0f} s")
 spreads = kept["trained"][0].mean(2).std(0)  # (layers + 1, E)
 for layer, each in enumerate(spreads):
-    print(f"after block {layer}: spreads of the {len(each)} features from {each.min():.4f} to {each.max():.3f}")  # fmt: skip
+    print(
+        f"after block {layer}: spreads of the {len(each)} features from {each.min():.4f} to "
+        f"{each.max():.3f}"
+    )
 
 # %% [markdown]
 # The features live on very different scales. A probe that is kept small, as all of ours are, would listen
@@ -187,14 +194,14 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # 300 rounds are plenty for
 
 
 def scaled(train, test):
-    """Both on the scale of `train`, as in exercise 1: here the course's own, so that all cells run."""
+    """Both on the scale of `train`, as in exercise 1: the course's own, so that all cells run."""
     mean, spread = train.mean(0), train.std(0)
     spread = torch.where(spread > 0, spread, 1.0)
     return (train - mean) / spread, (test - mean) / spread
 
 
 def probe(train, test, labels=None, strength=0.1):
-    """Classes (m,) that a linear probe gives test (m, D) after learning from train (n, D) and their labels."""
+    """A linear probe learns train (n, D) with its labels -> classes (m,) of test (m, D)."""
     train, test = scaled(train, test)
     labels = train_set.labels[: len(train)] if labels is None else labels
     # C: smaller keeps the weights smaller. The best on dev: 1 for 96 features, 0.1 for hundreds
@@ -219,9 +226,12 @@ by_layer = {
 }
 raw = share(probe(*pixels))
 plots.show(
-    sheets.accuracy_by_layer(by_layer, "The drawer knows more than the pixels say, and training taught it", {"raw pixels": raw[0]}),
+    sheets.accuracy_by_layer(by_layer,
+                             "The drawer knows more than the pixels say, and training taught it",
+                             {"raw pixels": raw[0]}),
     alt="Share of exam digits named rightly by a linear probe, after each block: "
-    + "; ".join(f"{name} {', '.join(f'{v:.0%}' for v, _ in each)}" for name, each in by_layer.items())
+    + "; ".join(f"{name} {', '.join(f'{v:.0%}' for v, _ in each)}"
+                for name, each in by_layer.items())
     + f". Raw pixels: {raw[0]:.0%}.",
 )  # fmt: skip
 for name, each in (by_layer | {"raw pixels": [raw]}).items():
@@ -278,7 +288,7 @@ kept.pop("untrained", None)  # its memory is wanted below
 
 # %%
 class Classifier(nn.Module):
-    """An Image GPT with a second head, which names the whole picture from its standardised mean state."""
+    """An Image GPT with a second head, which names a picture from its standardised mean state."""
 
     def __init__(self, model, classes=10):
         super().__init__()
@@ -354,7 +364,7 @@ starts = {"trained": drawer, "untrained": untrained}
 
 @torch.no_grad()
 def begin_with_probe(classifier, table, labels):
-    """Makes a probe of features (n, E) and labels the second head of a classifier, with their scale."""
+    """Makes a probe of features (n, E) and labels the second head of a classifier."""
     scaled_table, _ = scaled(table, table)
     found = LogisticRegression(max_iter=300).fit(scaled_table.numpy(), labels.numpy())
     classifier.naming.weight.copy_(torch.from_numpy(found.coef_))
@@ -364,7 +374,7 @@ def begin_with_probe(classifier, table, labels):
 
 
 def learn(name, count, weight=settings["weight"], rate=None, first=0):
-    """A Classifier, trained on `count` digits from the `first` on, that began as the drawer of this name."""
+    """A Classifier that began as the drawer `name`, trained on digits first to first + count."""
     rate, mine = rate or settings["rates"][name], slice(first, first + count)
     torch.manual_seed(0)
     classifier = Classifier(starts[name].copy().model)
@@ -428,7 +438,8 @@ axes.minorticks_off()
 axes.legend(loc="lower right")
 plots.show(figure, alt="Share of exam digits named rightly by number of labels "
            + f"({', '.join(map(str, settings['labels']))}): "
-           + "; ".join(f"{name} {', '.join(f'{v:.0%}' for v, _ in each)}" for name, each in shares.items()))  # fmt: skip
+           + "; ".join(f"{name} {', '.join(f'{v:.0%}' for v, _ in each)}"
+                       for name, each in shares.items()))  # fmt: skip
 for name, each in shares.items():
     print(f"{name:16}", *(f"{value:6.1%} ± {half:.1%}" for value, half in each))
 
@@ -492,7 +503,8 @@ guessed = logits.argmax(1)
 counts = confusion(exam.labels, guessed)
 plots.show(
     sheets.confusion_matrix(counts, "Twos and eights go wrong most often"),
-    alt="Confusion matrix of the fine-tuned classifier on the exam. " + sheets.read_aloud(counts, most=6),
+    alt="Confusion matrix of the fine-tuned classifier on the exam. "
+    + sheets.read_aloud(counts, most=6),
 )  # fmt: skip
 print(sheets.read_aloud(counts, most=6))
 
@@ -564,7 +576,9 @@ doubt = logits.softmax(1).max(1).values[wrong]
 shown = wrong[doubt.argsort(descending=True)[:20]]  # the surest first
 names = [f"{exam.labels[i]}, not {guessed[i]}" for i in shown.tolist()]
 plots.show(
-    sheets.sheet(drawer.images(exam_tokens[shown]), "Wrong, and sure of it: the digits that were named falsely", names, [True] * len(names), size=0.95),
+    sheets.sheet(drawer.images(exam_tokens[shown]),
+                 "Wrong, and sure of it: the digits that were named falsely", names,
+                 [True] * len(names), size=0.95),
     alt="The digits that were named wrongly, the surest errors first: " + "; ".join(names) + ".",
 )  # fmt: skip
 
@@ -599,7 +613,10 @@ programs = {
 for name, (true, said) in programs.items():
     accuracy = (true == said).double().mean()
     present = [each.f1 for each in report_by_class(true, said) if each.count]
-    print(f"{name:24} accuracy {accuracy:.3f}  mean F1 {np.mean(present):.3f}  kappa {kappa(true, said):.3f}")  # fmt: skip
+    print(
+        f"{name:24} accuracy {accuracy:.3f}  mean F1 {np.mean(present):.3f}  kappa "
+        f"{kappa(true, said):.3f}"
+    )
 
 # %% [markdown]
 # *Always 1* is right nine times of ten, and kappa says what it knows: **nothing**. Even mean F1 is not taken in. Now
@@ -683,14 +700,19 @@ stirred = real[:few].flatten(1)
 stirred = stirred.gather(1, torch.rand(stirred.shape).argsort(1)).view_as(real[:few])
 drawings = {f"drawn, temperature {t}": drawn(few, t) for t in settings["temperatures"]}
 sets = {"real, others": real[:few], **drawings}
-sets |= {"ten digits, repeated": ten.repeat(few // 10, 1, 1), "copies": reference[:few], "stirred": stirred}  # fmt: skip
+sets |= {
+    "ten digits, repeated": ten.repeat(few // 10, 1, 1),
+    "copies": reference[:few],
+    "stirred": stirred,
+}
 judged = {name: judge.judge(images) for name, images in sets.items()}
 of_reference, _ = judge.judge(reference)
 names = [f"τ = {t:g}" if i == 0 else "" for t in settings["temperatures"] for i in range(10)]
 plots.show(
-    sheets.sheet(torch.cat([images[:10] for images in drawings.values()]), "The cooler, the fewer kinds", names),
-    alt=f"Rows of ten drawn digits at temperature {', '.join(map(str, settings['temperatures']))}. The coolest row holds "
-    "thin strokes of few kinds, the last one all sorts of hands.",
+    sheets.sheet(torch.cat([images[:10] for images in drawings.values()]),
+                 "The cooler, the fewer kinds", names),
+    alt=f"Rows of ten drawn digits at temperature {', '.join(map(str, settings['temperatures']))}. "
+        "The coolest row holds thin strokes of few kinds, the last one all sorts of hands.",
 )  # fmt: skip
 coolest = list(drawings)[0]
 of_kind = judged[coolest][1].argmax(1).bincount(minlength=10)
@@ -701,7 +723,10 @@ for name, (own, told) in judged.items():
     kinds = torch.special.entr(told.mean(0)).sum().exp()
     doubt = torch.special.entr(told).sum(1).mean().exp()
     distance = scores.frechet_distance(own, of_reference)
-    print(f"{name:24} {scores.classifier_score(told):5.2f} = {kinds:5.2f} / {doubt:5.2f} {distance:18.3f}")  # fmt: skip
+    print(
+        f"{name:24} {scores.classifier_score(told):5.2f} = {kinds:5.2f} / {doubt:5.2f} "
+        f"{distance:18.3f}"
+    )
 
 # %% [markdown]
 # The score is a quotient, so it says where it comes from: exp of a difference of two entropies. *Kinds* is how
@@ -731,7 +756,8 @@ apart = [scores.frechet_distance(others[order[:n]], of_reference) for n in numbe
 level = {f"{few} drawn": scores.frechet_distance(judged[list(drawings)[-1]][0], of_reference)}
 figure = plots.lines(
     {"real digits": (numbers, apart)}, "The same real digits: the fewer, the worse they look",
-    "number of digits (log scale)", "Fréchet distance to the reference", level, log_x=True, points=True,
+    "number of digits (log scale)", "Fréchet distance to the reference", level, log_x=True,
+    points=True,
 )  # fmt: skip
 figure.axes[0].set_xticks(numbers, numbers)
 figure.axes[0].minorticks_off()
@@ -753,7 +779,10 @@ for n, value in zip(numbers, apart, strict=True):
 # ### The picture that stays
 
 # %%
-figure, (left, right) = plots.panels(1, 2, width=9.8, height=4.4, title="It knows ten kinds of digit, and nobody told it", width_ratios=(1, 1.15))  # fmt: skip
+title = "It knows ten kinds of digit, and nobody told it"
+figure, (left, right) = plots.panels(
+    1, 2, width=9.8, height=4.4, title=title, width_ratios=(1, 1.15)
+)
 for (name, each), marker in zip(by_layer.items(), "os^D", strict=True):
     left.plot([value for value, _ in each], marker=marker, label=name)
 left.axhline(raw[0], color=plots.GREY, ls="--", lw=1.3, label="raw pixels")
@@ -764,8 +793,9 @@ left.set_xticks(layers)
 left.legend(loc="lower right", fontsize=8.5)
 sheets.draw_confusion(right, counts)
 right.set_title("the fine-tuned one, read row by row", fontsize=10)
-plots.show(figure, alt="Left: share named rightly by a probe after each block, trained and untrained, raw pixels, and "
-           f"the fine-tuned model at {tuned:.0%}. Right: its confusion matrix. {sheets.read_aloud(counts)}")  # fmt: skip
+plots.show(figure, alt="Left: share named rightly by a probe after each block, trained and "
+                       f"untrained, raw pixels, and the fine-tuned model at {tuned:.0%}. Right: "
+                       f"its confusion matrix. {sheets.read_aloud(counts)}")  # fmt: skip
 
 # %% [markdown]
 # **Left**, the answer. That *trained* lies above *untrained*: training put it there. That *trained* lies above the

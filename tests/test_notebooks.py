@@ -37,6 +37,17 @@ def test_assignment_is_what_nbgrader_builds(name):
     assert not differing, f"edit solutions/{name}.py, then run coursekit release {name}"
 
 
+@pytest.mark.parametrize("text", notebooks.lesson_texts(ROOT), ids=lambda text: text.stem)
+def test_code_of_a_lesson_fits_a_page(text):
+    """100 columns: what a page of the book, or a cell on a laptop, shows without being pushed."""
+    lines = [
+        line.removesuffix("  # fmt: skip")
+        for line in text.read_text().splitlines()
+        if not line.startswith("#")  # prose, which a page wraps
+    ]
+    assert [line for line in lines if len(line) > 100] == []
+
+
 @pytest.fixture
 def course(tmp_path):
     make_course(tmp_path)

@@ -31,7 +31,11 @@ def rights(question):
 
 QUESTIONS = list(dict.fromkeys(entry.question for entry in RIGHT))
 TWICE = [question for question in QUESTIONS if len(rights(question)) > 1]
-MODEL = {grade_id(c): c["source"].replace("### BEGIN SOLUTION", "") for c in SOLUTION["cells"]}
+MODEL = {
+    grade_id(c): c["source"].replace("### BEGIN SOLUTION", "")
+    for c in SOLUTION["cells"]
+    if c["cell_type"] == "code"
+}
 FIRST = {question: rights(question)[0] for question in QUESTIONS}
 SECOND = {question: rights(question)[1] for question in TWICE}
 
