@@ -79,6 +79,12 @@ def test_labels_that_do_not_touch_stay_where_they_are():
     assert charts._apart([], 0.1) == []
 
 
+def test_only_names_that_need_it_are_slanted():
+    for columns, turned in (((0, 10), 0), (("on", "at its colour"), 40)):
+        figure = plots.heat(np.eye(2), "Same", columns=columns)
+        assert [t.get_rotation() for t in figure.axes[0].get_xticklabels()] == [turned] * 2
+
+
 def test_heat_and_panels_return_figures():
     figure = plots.heat(np.eye(2), "Same", rows="ab", columns="cd", label="p")
     assert figure.get_suptitle() == "Same"

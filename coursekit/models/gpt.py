@@ -40,7 +40,7 @@ class CausalSelfAttention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x, past=None, causal=True):
-        """x (B, T, E), past keys and values (B, heads, S, E / heads) → (B, T, E), and those of S + T places.
+        """x (B, T, E), past: keys, values (B, heads, S, E / heads) → (B, T, E), past of S + T.
 
         Without `causal` every place asks all places, and there is no past.
         """

@@ -162,7 +162,7 @@ class ImageGPT(Transformer):
 
 
 def ar_loss(model, tokens):
-    """Mean cross-entropy in nats a pixel over all pixels of tokens (B, T), the first included (eq. 1 and 2)."""
+    """Mean cross-entropy in nats a pixel of tokens (B, T), the first pixel included (eq. 1 and 2)."""
     return F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten())
 
 

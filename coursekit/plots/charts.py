@@ -234,7 +234,8 @@ def heat(
         axes.set_yticks(range(len(rows)), rows)
     if columns is not None:
         slanted = dict(rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_xticks(range(len(columns)), columns, **slanted)
+        short = all(len(str(name)) <= 3 for name in columns)
+        axes.set_xticks(range(len(columns)), columns, **({} if short else slanted))
     if digits is not None:
         _numbers(axes, image, matrix, digits)
     axes.set(xlabel=x, ylabel=y)
