@@ -353,8 +353,8 @@ check.joint_loss(joint_loss)
 # A head of random weights would first send random gradients through a model that knows something, and spoil
 # it (Kumar et al. 2022). So fine-tuning begins with the *probe* as its second head, and at a gentle rate. From
 # scratch there is nothing to spoil: a random head and a rate three times as large, which suits it
-# better (three times as much again changes little). Steps, batches and loss are the same. **Predict** the order of the five at 50 labels, five of each
-# digit. And at 3,500?
+# better. Steps, batches and loss are the same. **Predict** the order of the five at 50 labels, five of
+# each digit. And at 3,500?
 
 # %%
 from coursekit.training import TrainSettings, train
