@@ -24,6 +24,8 @@ SAMPLE = 400
 # The interpreter to build .venv with; the first of these that is 3.11 or newer is taken.
 PYTHON = python3
 BIN = .venv/bin
+BROKEN_OFF = echo "The installation broke off. It needs a network and 7 GB of disk: see to both, and" >&2; \
+  echo "give the same command again. If that fails too, delete the folder .venv and repeat." >&2; exit 1
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,10 +46,10 @@ env: .venv/made
 	fi; \
 	$(BIN)/python -c "$$new" 2>/dev/null || "$$chosen" -m venv --clear .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  "`sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.txt`"
+	  "`sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.txt`" || { $(BROKEN_OFF); }
 	@echo "Installing the environment into .venv (a minute or two the first time) ..."
 	@UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python \
-	  -r requirements.txt -e .
+	  -r requirements.txt -e . || { $(BROKEN_OFF); }
 	@touch .venv/made
 
 course: env

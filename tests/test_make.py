@@ -89,6 +89,23 @@ def test_the_lock_is_installed_once(course):
     assert calls(course) == before
 
 
+@pytest.mark.parametrize("tool, within", [("made", "python"), ("uv", "uv")])
+def test_an_installation_that_breaks_off_says_what_to_do_and_goes_on_later(course, tool, within):
+    """Without a network pip itself says no more than that there is no such version of uv."""
+    standin(course, "python3", "3.11.7")
+    path = course / "tools" / tool
+    works = path.read_text()
+    path.write_text(
+        works.replace('"-m pip") ', '"-m pip") exit 1; ') if tool == "made" else "exit 2"
+    )
+    done = make(course, "env")
+    assert done.returncode != 0 and not (course / ".venv/made").exists()
+    assert "It needs a network" in done.stderr and "same command again" in done.stderr
+    path.write_text(works)
+    shutil.copy(path, course / ".venv/bin" / within)
+    assert make(course, "env").returncode == 0 and (course / ".venv/made").exists()
+
+
 def test_a_changed_lock_is_installed_again_in_the_same_environment(course):
     standin(course, "python3", "3.11.7")
     make(course, "env")
