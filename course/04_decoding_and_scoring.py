@@ -63,7 +63,7 @@ print(test_set, "→ memory", tuple(memory.shape))
 def tell(search, memory=memory, **options):
     """Captions of memory (B, N, D) by a decoder of the course, and their log-probabilities."""
     captions, scores = [], []
-    for part in memory.split(100):
+    for part in memory.split(50):  # a wide beam of more would need a lot of memory
         found, own = search(model, part, BOS, EOS, **options)
         captions += map(tokenizer.decode, found)
         scores += own

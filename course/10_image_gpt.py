@@ -692,7 +692,7 @@ plots.show(
 shipped = shipped_drawer().to(here.device)
 print(shipped)
 learned, asked = (shipped.tokens(each.images) for each in (train_set, exam))  # by its own palette
-longer = bits_per_pixel(shipped.model, asked, batch=50)[0]
+longer = bits_per_pixel(shipped.model, asked)[0]
 against = neighbours(learned, asked, len(shipped.palette))
 pictures = shipped.images(
     draw(shipped.model, count, generator=torch.Generator(here.device).manual_seed(1))

@@ -64,7 +64,7 @@ print(drawer)
 train_set = load_digits("train", count=settings["train"])
 exam = load_digits("test", count=settings["exam"])
 train_tokens, exam_tokens = drawer.tokens(train_set.images), drawer.tokens(exam.images)
-bits, _ = bits_per_pixel(drawer.model, exam_tokens, batch=50)
+bits, _ = bits_per_pixel(drawer.model, exam_tokens)
 counted = neighbours(train_tokens, exam_tokens, len(drawer.palette))
 print(f"{len(train_set)} digits to learn from, {len(exam)} for the exam, all new to the drawer")
 print(f"bits a pixel of the exam: {bits:.3f}; by counting four neighbours {counted:.3f}")
@@ -477,11 +477,11 @@ for name, ((known, asked), strength) in frozen.items():
 # %%
 middle = settings["labels"][len(settings["labels"]) // 2]
 some = exam_tokens[:250]
-print(f"{'before':18} {'':28} {bits_per_pixel(drawer.model, some, batch=50)[0]:.3f} bits a pixel")
+print(f"{'before':18} {'':28} {bits_per_pixel(drawer.model, some)[0]:.3f} bits a pixel")
 for name, weight in (("both losses", 1.0), ("label's loss only", 0.0)):
     moved = learn("trained", middle, weight, rate=3 * settings["rates"]["trained"])
     right, half = share(named(moved).argmax(1))
-    cost, _ = bits_per_pixel(moved.model, some, batch=50)
+    cost, _ = bits_per_pixel(moved.model, some)
     print(f"{name:18} {right:6.1%} ± {half:.1%} named rightly, {cost:.3f} bits a pixel")
 
 # %% [markdown]

@@ -646,7 +646,7 @@ check.on_other_data(
 
 
 # %% nbgrader={"grade": false, "grade_id": "features", "locked": false, "schema_version": 3, "solution": true, "task": false}
-def features(model, tokens, layer, batch=100):
+def features(model, tokens, layer, batch=25):
     """The mean over all places of what flows behind `layer` blocks: float (M, E), without a gradient.
 
     model: of the given layers, with tokens, positions, blocks, norm, start_id.  tokens int64 (M, T).
@@ -834,7 +834,7 @@ def features_at(model, tokens, layer):
     """Features of a layer, by your function, or by the course's model itself."""
     if isinstance(model, ImageGPT):
         with torch.no_grad():
-            parts = [model.eval().features(part, layer) for part in tokens.split(100)]
+            parts = [model.eval().features(part, layer) for part in tokens.split(25)]
         return torch.cat(parts)
     return torch.as_tensor(features(model, tokens, layer)).float()
 
@@ -897,7 +897,7 @@ def train_model(model, loss_of, tokens, epochs, batch_size, learning_rate):
 @torch.no_grad()
 def logits_of(model, tokens):
     """tokens (B, T) → the model's logits (B, T, V)."""
-    return torch.cat([model.eval()(part) for part in tokens.split(100)])
+    return torch.cat([model.eval()(part) for part in tokens.split(25)])
 
 
 torch.manual_seed(seed)

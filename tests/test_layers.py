@@ -17,7 +17,7 @@ FLOORS = [
     {"ledger", "captioner"},
     {"grading", "training", "running", "progress"},
     {"datasets", "text", "palette", "models", "decoding", "metrics", "plots", "checks", "sizes"}
-    | {"averages", "checkpoints", "templates"},
+    | {"averages", "checkpoints", "heap", "templates"},
     {"notebooks", "imports"},
     {"verdicts", "doors", "colab"},
     {"places"},

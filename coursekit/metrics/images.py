@@ -26,7 +26,7 @@ def bits(nats):
 
 
 @torch.no_grad()
-def bits_per_pixel(model, tokens, batch=100):
+def bits_per_pixel(model, tokens, batch=25):
     """What the pixels of pictures cost under a model: the mean in bits a pixel, and the mean at each place (T,).
 
     model(tokens (B, T)) → logits (B, T, V), where logits t guess token t from those before it, so the first pixel counts
