@@ -16,7 +16,6 @@ from tqdm import tqdm
 from coursekit.averages import RunningAverage
 from coursekit.checkpoints import load_checkpoint
 from coursekit.errors import CourseError, writing
-from coursekit.heap import give_back
 
 CHECKPOINT = "training.pt"
 DECAYS = ("cosine", "linear")
@@ -109,7 +108,6 @@ def train(
             run.one_epoch(epoch)
             run.look(validate, sample)
             run.save()
-            give_back()
             run.tell(epoch, curves)
     run.keep_best()
     return run.history

@@ -17,7 +17,7 @@ FLOORS = [
     {"ledger", "captioner"},
     {"grading", "training", "running", "progress"},
     {"datasets", "text", "palette", "models", "decoding", "metrics", "plots", "checks", "sizes"}
-    | {"averages", "checkpoints", "heap", "templates"},
+    | {"averages", "checkpoints", "templates"},
     {"notebooks", "imports"},
     {"verdicts", "doors", "colab"},
     {"places"},
