@@ -23,6 +23,7 @@ import torch  # noqa: E402
 
 from coursekit.errors import writing  # noqa: E402
 from coursekit.results import machine  # noqa: E402
+from coursekit.running import end_with_parent  # noqa: E402
 
 OURS = "ours"
 SQUARE = 1024  # side of the matrices multiplied: large enough that the processor is the bound
@@ -36,11 +37,14 @@ def parser(doc, repeats=5, threads=1):
     made.add_argument("--repeats", type=int, default=repeats, help="turns that count, after one that warms up")  # fmt: skip
     made.add_argument("--threads", type=int, default=threads, help="1: CPU time; more: wall time")
     made.add_argument("--json", help="where the result is kept as well")
+    made.add_argument("--with-parent", action="store_true", help="end when the program that started this does")  # fmt: skip
     return made
 
 
 def begin(options):
     """Sets the threads, and the clock that suits them: CPU time, which other programs disturb less, needs one thread."""
+    if options.with_parent:
+        end_with_parent()
     torch.set_num_threads(options.threads)
     options.clock = cpu_time if options.threads == 1 else time.perf_counter
     return options

@@ -95,7 +95,8 @@ def _one(name, state, kept, root):
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "result.json"
         script = root / "benchmarks" / f"{name}.py"
-        command = [sys.executable, script, *BENCHMARKS[name], "--json", told]
+        # One that went on beside the next run, after this program was killed, would spoil its figures
+        command = [sys.executable, script, *BENCHMARKS[name], "--with-parent", "--json", told]
         started = time.perf_counter()
         ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
         if not ended.returncode and told.is_file():

@@ -285,3 +285,25 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_process(course):
     assert list(kept(course)) == ["smoke/00_lesson"]
     time.sleep(2)
     assert kernels(course) == []
+
+
+def test_a_worker_does_not_outlive_the_program_that_started_it_and_was_killed(tmp_path):
+    """It would go on beside the next run of the same command, and write the same files."""
+    child = (
+        "import time; from coursekit.running import end_with_parent; end_with_parent();"
+        "print('ready', flush=True); time.sleep(90)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True)\n"
+        "time.sleep(90)"
+    )
+    command = [sys.executable, "-c", parent]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        worker = psutil.Process(int(killed.stdout.readline()))
+        assert killed.stdout.readline() == "ready\n"
+        time.sleep(2.5)  # it looks each second, and must not end while somebody waits for it
+        assert worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE
+        killed.kill()
+    _, alive = psutil.wait_procs([worker], timeout=30)
+    assert not alive or alive[0].status() == psutil.STATUS_ZOMBIE
