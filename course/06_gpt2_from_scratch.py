@@ -521,9 +521,10 @@ class GPT2(nn.Module):
 
 # %%
 print(f"{'':12}{'layers':>7}{'E':>6}{'heads':>6}{'weights':>15}{'of words':>10}{'untied':>15}")
-for name, (layers, dim, heads) in {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16),
-                                   "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600,
-                                   25)}.items():  # fmt: skip
+for name, (layers, dim, heads) in {
+    "gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16),
+    "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600, 25),
+}.items():  # fmt: skip
     with torch.device("meta"):
         model = GPT2(50257, 1024, dim, layers, heads)
     total, table = sum(p.numel() for p in model.parameters()), model.tokens.weight.numel()
