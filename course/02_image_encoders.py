@@ -399,7 +399,7 @@ from coursekit.models.encoders import TorchvisionEncoder
 
 
 def with_random_weights():
-    """MobileNet-V2 as drawn by lot; BatchNorm sees one batch: 52 layers would mute the signal."""
+    """MobileNet-V2 as drawn by lot. Without a batch for BatchNorm 52 layers mute the signal."""
     torch.manual_seed(settings["seed"])
     encoder = TorchvisionEncoder("mobilenet_v2", None, image_size=settings["side"])
     for layer in encoder.modules():

@@ -287,7 +287,7 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_process(course):
     assert kernels(course) == []
 
 
-def test_a_worker_does_not_outlive_the_program_that_started_it_and_was_killed(tmp_path):
+def test_a_worker_does_not_outlive_the_program_that_started_it_and_was_killed():
     """It would go on beside the next run of the same command, and write the same files."""
     child = (
         "import time; from coursekit.running import end_with_parent; end_with_parent();"

@@ -30,7 +30,8 @@ def bits_per_pixel(model, tokens, batch=25):
     """What the pixels of pictures cost under a model: the mean in bits a pixel, and the mean at each place (T,).
 
     model(tokens (B, T)) → logits (B, T, V), where logits t guess token t from those before it, so the first pixel counts
-    too.  Works in eval mode.  Raises CourseError for tokens that are not (n, T) or are colours the model does not have.
+    too.  Works in eval mode.  batch: so many pictures at once, few of them so that memory stays small.
+    Raises CourseError for tokens that are not (n, T) or are colours the model does not have.
     """
     tokens, places = _tokens(tokens), 0.0
     where = next((each.device for each in getattr(model, "parameters", list)()), tokens.device)

@@ -14,7 +14,7 @@ from coursekit.metrics.sums import Sums
 
 JAR = "meteor-1.5.jar"
 OPTIONS = ["-", "-", "-stdio", "-l", "en", "-norm"]  # as pycocoevalcap runs it
-MEMORY = ["-Xmx512m", "-XX:+UseSerialGC"]  # it needs 0.4 GB, and the default collector takes more
+MEMORY = ["-Xmx512m", "-XX:+UseSerialGC"]  # what is beyond its need only fills with garbage
 SEPARATOR = "|||"
 STATISTICS = 23  # numbers in a line of the program
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75  # for English
