@@ -99,10 +99,10 @@ problems = doctor.examine()
 # | 11 | completing images | How many ways can this half go on? |
 # | 12 | learned representations | Did it understand what it drew? |
 #
-# One idea holds them together. Every model of the course is a **step model**: given a state and the
+# One idea holds them together. Every model that speaks or draws is a **step model**: given a state and the
 # last token, it says how likely each next token is, and what the next state is. The tokens are words
 # in the first half and pixels in the second. So you learn one training loop and one way of decoding,
-# and use them thirteen times.
+# and use them again and again.
 #
 # ## 4. How a lesson works
 #

@@ -8,7 +8,7 @@
 #
 # After this lesson you can
 #
-# - score a language model in nats a token, and beat it with counting first;
+# - score a language model in nats a token, after counting has set the mark to beat;
 # - batch sentences of different lengths, mask the padding, and prove that the mask matters;
 # - train an RNN and an LSTM with a loop you have written, and draw sentences from them;
 # - measure **how far back a gradient reaches**, and what a short reach does to a sentence;
@@ -733,7 +733,7 @@ plots.show(
 
 # %% [markdown]
 # On a logarithmic axis a straight line down is a constant factor a word. **With its gate half open the
-# LSTM is little better than the RNN**: half of a half of a half is soon nothing. What an LSTM has is
+# LSTM fares like the RNN**, ten times next to nothing: half of a half of a half is soon gone. What an LSTM has is
 # not a long memory but a *gate that can be open*. With 2 added to the gate's bias, a good part of the
 # gradient arrives from fourteen words back. After training the gate is open where it pays, and the
 # first words of the sentence still have a say. In the RNN they have next to none: what no gradient

@@ -381,7 +381,7 @@ plots.show(figure, alt="Four rows of six scenes, each row the pictures that exci
 # answer. A feature for a thing does not care about the sky, and its ring lies on the thing or
 # beside it: a place sees far beyond its own sixteenth. Mind the correlations: a thing, its size or
 # a sky can fill a feature of its own. The colour *of a thing* does so less well: there are 96 such
-# pairs and 256 features, so several of them share the work.
+# pairs, and each of them is rare.
 #
 # ## 6. Eyes that others trained
 #
@@ -589,7 +589,7 @@ for name, found in nearest_five.items():
 # turns it round: its neighbours hold the same things, and it gladly takes them by night or by day.
 # **It has learned not only what matters, but also what does not.** MobileNet-V2 with ImageNet
 # weights stands between the two, without ever having seen a drawing. With random weights it is near
-# the lot: fifty random layers stir so well that not even the light is left in sight.
+# the lot: fifty random layers stir so well that little even of the light is left in sight.
 #
 # ## 9. What is left, and what is lost
 #
@@ -641,7 +641,8 @@ plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns se
 #
 # So training only ever adds? Here is a question that no fact of ours ever asked.
 # **Where is the sun, or the moon: in the left half of the sky, or in the right?** A bright disc, in
-# three pictures of four. **Predict** who answers best: pixels, untrained network, trained network?
+# three pictures of four. **Predict** the share of right answers, of pixels, of the untrained and of the
+# trained network. Half is chance.
 
 # %%
 dry = {}
@@ -785,7 +786,7 @@ for way, seconds in spent.items():
 # training loop begins its epoch with `model.train()`. Nothing learns in the encoder, and **it gets
 # worse by the minute**. Predict why, before you run it.
 #
-# Say the pictures of an afternoon come from a webcam above an empty beach at night. No loss, no
+# Say a webcam sends its pictures of one night, from above an empty beach. No loss, no
 # gradient, no optimizer: the encoder is only *called*. The probe of section 9 stays as it is.
 
 # %%
@@ -823,7 +824,7 @@ for name in ("layers.3.0.weight", "layers.3.1.running_mean", "layers.3.1.running
 # %% [markdown]
 # The weights have not moved by one bit. The culprit is **BatchNorm**: it scales every feature by a
 # running mean and variance, and these are no parameters. They are not learned from a loss but
-# *collected*, in `train()` mode, from whatever passes by. An afternoon of empty beaches, and the
+# *collected*, in `train()` mode, from whatever passes by. A night of empty beaches, and the
 # encoder takes emptiness for normal. `eval()` cures it: then BatchNorm uses what it has and
 # collects nothing.
 #

@@ -96,7 +96,8 @@ plots.show(
 # (Before either map a LayerNorm brings the features to one scale; large ones would saturate the gates.)
 #
 # By either door the picture enters **once** and must survive in the state until it is needed.
-# As a formula, only the bar and the $I$ are new; the rest is lesson 01's chain rule:
+# As a formula, only the $I$ is new; the rest is what lesson 01's loss takes the logarithm of, the chain
+# rule of *probability*:
 #
 # $$p(w_1, \dots, w_T \mid I) = \prod_{t=1}^{T} p(w_t \mid I, w_1, \dots, w_{t-1})$$
 #
@@ -465,8 +466,8 @@ if check.say(say):
 # %% [markdown]
 # <details><summary>Hint 1: what goes round the loop?</summary>
 #
-# Two things: the state, and the word just chosen. If either is left behind, the model says the same
-# word for ever.
+# Two things: the state, and the word just chosen. Without the state the model forgets all but the last
+# word; without the word it never learns which one was chosen; without both it says the same for ever.
 # </details>
 # <details><summary>Hint 2: shapes</summary>
 #
@@ -495,7 +496,8 @@ if check.say(say):
 # %% [markdown]
 # What you have written is called **greedy**. **Beam search** keeps the best three beginnings at every
 # step instead of one, and in the end the likeliest of its sentences; lesson 04 opens it up. Here are
-# both on five pictures. **Predict:** what will be wrong most often, the things or their colours?
+# both on five pictures. **Predict:** in how many of the five will greedy name a wrong thing, in how many a
+# wrong colour? And how many will beam search mend?
 
 # %%
 greedy, _ = tell(model, test_memory)
@@ -717,8 +719,8 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# It never says "nothing there": no caption in its life said so. It fills the silence with what is
-# common, and the number in brackets, how likely it finds its own words, hardly warns you: compare the
+# It never says "nothing there": no caption in its life said so. It fills the silence with phrases it
+# knows, not even all of them with things it has met, and the number in brackets, how likely it finds its own words, hardly warns you: compare the
 # nonsense with the last picture. **A captioner cannot decline.** With photographs the same habit is
 # called *hallucination*.
 #
@@ -876,7 +878,7 @@ for bug in names:
 # | Show and Tell | Flickr8k | 63 | 41 | 27 | | as quoted by Xu et al. 2015 |
 # | Show and Tell | COCO | | | | 27.7 | Vinyals et al. 2015 |
 # | Show, Attend and Tell, soft | Flickr8k | 67 | 44.8 | 29.9 | 19.5 | Xu et al. 2015 |
-# | Show and Tell, this course | Flickr8k | 59.0 | 39.5 | 26.2 | 17.2 | the commands above, mean of seeds 0 to 2 |
+# | Show and Tell, this course | Flickr8k | 59.0 | 39.5 | 26.2 | 17.2 | these models at 128 pixels, mean of seeds 0 to 2 |
 # | a person | Flickr8k | 62.6 | 43.9 | 30.4 | 21.0 | the first caption of each test photo against the other four |
 #
 # Our row is not quite like the others: its photos were squeezed to 128 pixels, and it was scored on
@@ -884,7 +886,8 @@ for bug in names:
 # which those of 2015 could not have.
 #
 # **Look twice at the last row.** By BLEU-1 a model of 2015 describes photographs about as well as a
-# person (who has one reference less to agree with). You have just seen what such a model says of a
+# person who has one reference less to agree with (Vinyals and colleagues, with theirs, put people at 70; on
+# COCO, by BLEU-4, they put their model six points *above* them). You have just seen what such a model says of a
 # black picture. Either captioning was solved in 2015, or something is wrong with the ruler. Which,
 # is the question of lesson 04.
 #

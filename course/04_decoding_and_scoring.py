@@ -266,7 +266,7 @@ plots.show(
 #
 # The package's `beam_search` does this for all pictures at once. Now let it search harder.
 #
-# ## 3. Likelier, and shorter
+# ## 3. Searching harder
 #
 # **Predict:** from beam 1 to the widest, the captions get likelier, that is what search is for. Does
 # BLEU rise as well? The share of true claims? The length?
@@ -340,7 +340,7 @@ for name, captions in {"a true caption": true, f"beam {widest}": likely}.items()
 
 # %% [markdown]
 # No caption in this model's life was empty, and yet it finds saying *nothing* likelier than many a
-# true sentence about the picture. Only the one sentence that it likes best stands between it
+# true sentence about the picture. Only the sentences that it likes better still stand between it
 # and silence. A translation model has been seen beyond that line: for more than half of the sentences of a
 # test set its likeliest translation of all was the empty one (Stahlberg and Byrne 2019), and what saved
 # it was that beam search did not find it. **Some search errors are a blessing.**
@@ -393,11 +393,11 @@ plots.show(
 # one is the last α drawn; the dashed line is the length of true captions. **BLEU-4 has a top near the length
 # of the references, truth falls with length, and what is told grows with it.** Whoever reports one of the
 # three chooses, by a knob that has nothing to do with seeing, which story the table tells. The largest α,
-# in the table's last line, makes no richer captions, but babble that will not end.
+# in the table's last line, names more and is right less often: babble that will not end.
 #
 # ## 4. Likely is not human
 #
-# **Predict:** three sets of captions: by `beam 10`, drawn by dice that are not loaded at all (word after
+# **Predict:** three sets of captions: by the widest beam, drawn by dice that are not loaded at all (word after
 # word with just the probabilities that the model gives), and the true ones. Where do their
 # log-probabilities lie?
 
@@ -426,7 +426,8 @@ plots.show(
 # The true captions lie where the *drawn* ones lie, and this is what training asked for: the model
 # imitates how people talk, with all their choices. A beam does not imitate. It asks for the commonest
 # of everything at once, and nobody talks like that; Holtzman and colleagues (2020) found the same gap
-# in the web's own language. It is safe, and it is bland: look again at *sizes named*, and at the last row.
+# in the web's own language. It is safe, and it is bland: look again at *sizes named*, and at the grammar's row, in
+# the first table of section 3.
 #
 # So why not draw?
 #
@@ -687,7 +688,7 @@ for name, said in tries.items():
 # \Big(\prod_{n=1}^{4} p_n\Big)^{1/4} \qquad p_n = \frac{\text{clipped runs of } n}{\text{runs of } n}$$
 #
 # One thing is missing. In BLEU the counts are **added over all pictures**, then divided, once. It was
-# made for a whole test set. Of single captions it often says 0, since one that shares no run of four
+# made for a whole test set. Of a single caption it may say 0, since one that shares no run of four
 # words has $p_4 = 0$, and a product with 0 is 0.
 
 # %%
@@ -865,7 +866,8 @@ plots.show(
 # - **Wrong colours**: BLEU-1 cannot see an exchange, since the same words are there. Runs of words can, a
 #   little. The lie costs less than the poetry.
 # - **Words mixed**: the reverse. BLEU-1 does not mind, nor METEOR much; runs of words and subsequences do.
-# - **Said twice**: nothing is false. Precision of words falls, since each word may count only once.
+# - **Said twice**: nothing is false. Precision of words falls, since each word counts no
+#   more often than in a reference.
 # - **The wrong picture** still gets a good part of BLEU-1 and ROUGE-L: the floor of lesson 00.
 # - **The model**: by every column that compares words it is *better than the truth*. In the columns that
 #   know, it is not.
@@ -1105,8 +1107,8 @@ plots.show(
 
 # %% [markdown]
 # An interval that contains 0 says: it may be chance. Twenty times as many pictures make it about
-# $\sqrt{20} \approx 4.5$ times narrower. Pairing costs nothing and gains as much again, since the captions
-# of the two are often the same.
+# $\sqrt{20} \approx 4.5$ times narrower. Pairing costs nothing and makes it half as wide again, as four times the
+# pictures would, since the captions of the two are often the same.
 #
 # And look at the first line. At size `cpu`, fifty pictures promise a gain several times as large as a
 # thousand do, and their interval does not even reach down to it. Few captions differ at all; with fifty
@@ -1125,8 +1127,8 @@ for name, difference in paired(beams[3][0], greedy, test_set.captions, resamples
     print(f"{LABELS.get(name, name):12} beam 3 less greedy {difference}")
 
 # %% [markdown]
-# Not all rows point the same way: BLEU, CIDEr and true claims gain, *facts told* loses. All of it is as
-# sure as a thousand pictures can make it, and which of them matters is not a question for statistics.
+# Not all rows point the same way: BLEU, CIDEr and true claims gain, *facts told* loses, and ROUGE-L
+# cannot tell. The others are as sure as a thousand pictures can make them, and which of them matters is not a question for statistics.
 # Mind also what an interval does not say. It tells of *other pictures*; not of another training
 # with another seed (train three, and look), and not whether CIDEr is the thing to be sure about.
 #
@@ -1185,7 +1187,7 @@ print(f"the same against the other four:  BLEU-4 {fair['Bleu_4']:.2f}, CIDEr {fa
 # **A score is comparable only with the same pictures, the same references, the same words and the same
 # code.** This is why the course scores everything with one function, and why every table says how.
 #
-# ## 11. What no decoder can mend
+# ## 11. Can a decoder mend it?
 #
 # Lesson 03 found the model's own fault: it knows which colours there are, and not whose. Does a better
 # search find the right ones? **Predict**, then look at the last column: right colours told in a
@@ -1224,7 +1226,7 @@ for name, captions in rows.items():
 # | samples are word salad | temperature too high, no nucleus; or the model is in training mode |
 # | samples are all alike | temperature near 0, or the same seed at every call |
 # | BLEU-4 exactly 0 | one caption scored alone; or words split differently in captions and references |
-# | BLEU or CIDEr perfect | the reference is among the references |
+# | BLEU of 1, CIDEr far above a person's | the caption itself is among the references |
 # | CIDEr 0 for a good caption | one picture only: nothing is rare then |
 # | your score differs from the paper's | other references, other words, mean of sentences, other test set |
 #

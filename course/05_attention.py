@@ -347,8 +347,8 @@ print("\n".join(f"{name:8} {tuple(tensor.shape)}" for name, tensor in shapes.ite
 print("weights of one picture, untrained:", [round(w, 3) for w in weights[0].tolist()])
 
 # %% [markdown]
-# Two of the state's four parts are the LSTM's; the other two, $a_i$ and $W_a a_i$, do not change
-# from word to word, so they are computed once, in `start`. Untrained, the weights are all near
+# Two of the state's four parts are the LSTM's; the other two, $a_i$ (brought to 128 numbers) and $W_a a_i$,
+# do not change from word to word, so they are computed once, in `start`. Untrained, the weights are all near
 # 1/16: **it begins as a plain mean**, and has to learn to prefer.
 #
 # ## 4. The race
@@ -527,14 +527,14 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# Three columns are lesson 03's last measurement: right colours, by how many kinds of thing share
-# the picture. *Told once* falls from column to column. *Looks* falls little. **The binding problem
+# Three columns are lesson 03's measurement of the stolen colours, or nearly: right colours, by how many
+# kinds of thing share the picture. *Told once* falls from column to column. *Looks* falls little. **The binding problem
 # is mostly solved**, not by a larger model or by more of the picture, but by a way to ask for one
 # part of it at a time. With the loss alone you would not have noticed.
 #
 # Read the other columns as well. *Counts* are no better, if not worse: in a mean of places, two
-# boats look much like one. The recall is no better either, if anything lower: who sees more does
-# not tell more. And the *unseen pair* gains and is still far behind. Remember the reader of section
+# boats look much like one. The recall is no better either: who sees more does not tell
+# more. And the *unseen pair* gains and is still far behind. Remember the reader of section
 # 1: even from the right cell it read such a colour less surely. The eye has never seen a red house
 # either. **Attention hands over what the eye has; it adds nothing.**
 #
@@ -847,7 +847,7 @@ for count, heaviest in ways.values():
             found[kind_of.get(t, "other words")].append(changed[i, t].item())
     table.append([sum(each) / max(1, len(each)) for each in found.values()])
 plots.show(
-    plots.heat(table, "Without the cell it looked at, the colour goes first", list(ways), kinds,
+    plots.heat(table, "Without the cells it looked at, many colours change", list(ways), kinds,
                label="words that change", low=0, high=1, digits=2),
     alt="; ".join(f"{way}: " + ", ".join(f"{k} {v:.2f}" for k, v in zip(kinds, row, strict=True))
                   for way, row in zip(ways, table, strict=True)),
@@ -856,7 +856,7 @@ plots.show(
 # %% [markdown]
 # The rows with *another* and *others* are the control, and they stay low. The rows with the
 # *heaviest* do not: without the one cell it looked at, about a third of the colours change, without
-# three cells more than half, and nearly half of the names. *Other words* hardly notice, as section
+# three cells more than half, and two in five of the names. *Other words* hardly notice, as section
 # 7 made us expect. So the map is no mere ornament. But see how many words **survive**: neighbours
 # saw the thing, too, and a name may be known since its colour was looked up. For a claim about what
 # a model uses, do not look at a map. Take something away.
@@ -921,8 +921,8 @@ check.credit(credit)
 # ```
 # </details>
 #
-# The package's `attention_loss` does this, with two aids of the paper: half of the words see the
-# mean after all, and indecision (entropy) is paid a little, lest it settle on a cell too soon.
+# The package's `attention_loss` does this, with two aids of the paper: half of the words (there, of
+# the pictures) see the mean after all, and indecision (entropy) is paid a little, lest it settle on a cell too soon.
 # **Predict:** will hard attention be as good? Will its maps be sharper? And how *noisy* is a
 # gradient that hangs on a draw?
 
@@ -993,7 +993,7 @@ plots.show(
 # neighbour sees the bird as well, so why not?
 #
 # The bars are the price in training. A soft gradient is exact, for a given batch. One that hangs on
-# draws has as much noise as gradient, or more, and without the baseline about twice as much again.
+# draws has as much noise as gradient, or more, and without the baseline nearly twice as much.
 # That it learns at all shows how far honest guessing goes. Most of what came after 2015 is soft.
 #
 # ## 10. Every place its due?
@@ -1003,7 +1003,7 @@ plots.show(
 # wants the same over the words, hence *doubly stochastic*. With $\bar\alpha$ the fair share, $T/N$
 # for $T$ words:
 #
-# $$L = -\sum_t \ln p(w_t) \;+\; \lambda \cdot \frac1N \sum_i \Big(1 - \frac{1}{\bar\alpha}\sum_t \alpha_{ti}\Big)^2$$
+# $$L = -\frac1T \sum_t \ln p(w_t) \;+\; \lambda \cdot \frac1N \sum_i \Big(1 - \frac{1}{\bar\alpha}\sum_t \alpha_{ti}\Big)^2$$
 #
 # It is meant to stop the model from staring at one spot and telling half of the picture. So far we
 # have left it out. **Predict** what it does to scenes, where a few cells in sixteen hold all there
@@ -1189,8 +1189,8 @@ for source in sources:
 #   much and brings nothing here, since this eye was never shown things that large. Eyes for
 #   photographs have seen every scale, and may gain.
 # - **Cells and objects** are at the top: one thing, one vector, or nearly so. A second layer's
-#   cells double the memory for little or nothing. Objects need fewer vectors and make the fewest
-#   false claims; with a real detector, what it misses nobody can name.
+#   cells double the places, treble the memory, and gain nothing. Objects need fewer vectors and make
+#   the fewest false claims; of what a real detector misses, only the vector of the whole picture can tell.
 #
 # The order is about the *grain*: embeddings should be as fine as the things one speaks of.
 #
@@ -1215,7 +1215,7 @@ for source in sources:
 # | Show, Attend and Tell, soft | Flickr8k | 67 | 44.8 | 29.9 | 19.5 | Xu et al. 2015 |
 # | Show, Attend and Tell, hard | Flickr8k | 67 | 45.7 | 31.4 | 21.3 | Xu et al. 2015 |
 # | Show and Tell, this course | Flickr8k | 59.0 | 39.5 | 26.2 | 17.2 | lesson 03, mean of seeds 0 to 2 |
-# | Show, Attend and Tell, this course | Flickr8k | 60.3 | 41.6 | 27.8 | 18.6 | the commands above, mean of seeds 0 to 2 |
+# | Show, Attend and Tell, this course | Flickr8k | 60.3 | 41.6 | 27.8 | 18.6 | these models at 128 pixels, mean of seeds 0 to 2 |
 # | a person | Flickr8k | 62.6 | 43.9 | 30.4 | 21.0 | the first caption of each test photo against the other four |
 #
 # Our two rows are on the same 500 photos at 128 pixels (lesson 03 tells what is not like the others).

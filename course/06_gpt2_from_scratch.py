@@ -709,7 +709,7 @@ compete("GPT", fresh(word_text), word_text, settings["epochs"], 3e-3)
 compete("GPT, pieces", fresh(piece_text), piece_text, settings["epochs"], 3e-3)
 curves = {name: (each.seconds, each.valid_loss) for name, each in histories.items()}
 ends = {name: min(each.valid_loss) for name, each in histories.items()}
-title = f"After as much time: LSTM {ends['LSTM']:.1f}, GPT {ends['GPT']:.1f} nats a caption"
+title = f"After about as much time: LSTM {ends['LSTM']:.1f}, GPT {ends['GPT']:.1f} nats a caption"
 plots.show(
     plots.lines(curves, title, "seconds", "nats a caption (held out)", points=True),
     alt="Held-out nats a caption by seconds of training. "
@@ -719,7 +719,7 @@ plots.show(
 
 # %% [markdown]
 # Compare with your prediction. No triumph of the transformer is to be seen: on sentences of 15 words
-# from a small grammar an LSTM is as good in as much time, or a little better, with a third of the
+# from a small grammar an LSTM is as good in about as much time, or a little better, with a third of the
 # weights. What GPT has is that nothing in it waits for the word before, so that a large machine can
 # work on all words at once; and that far words are no harder to reach than near ones. On web text,
 # LSTMs stop gaining within a hundred tokens of context while transformers go on (Kaplan et al.
@@ -1145,7 +1145,7 @@ for name, model in models.items():
 #
 # ## 11. The real one
 #
-# At size `gpu` the next cell loads the `gpt2` of the hub: `from_pretrained` fetches half a gigabyte at
+# At size `gpu` the cell after the next loads the `gpt2` of the hub: `from_pretrained` fetches half a gigabyte at
 # its first call. At the other sizes a **stand-in** plays its part: our GPT on pieces and its
 # tokenizer, written into a folder in the hub's own layout, as `save_pretrained` leaves it. All code
 # after that is the same for both.

@@ -435,7 +435,7 @@ check.labels(labels)
 # What if one gets it wrong? Here are five short trainings: four of a model that has read nothing, the
 # first of them healthy; the fifth repeats the fourth with the model that has read. In the third the
 # places of the picture are labelled with a token, as happens when prefix and padding are filled with
-# the same zero. **Predict** which of the four has the lowest loss, and which never ends.
+# the same zero. **Predict** which of the four has the lowest loss, and of 50 captions how many end in each.
 
 
 # %%
@@ -605,7 +605,7 @@ check.freeze(freeze)
 #
 # ($\alpha$ is a fixed number.) With $r = 8$ these are few numbers, and with $B = 0$ at first the
 # model begins as it was. Hugging Face's `peft` puts the pair beside every matrix we name; here all
-# but the table of words. **Predict:** what share of the language model's numbers will that be?
+# but the tables of words and of positions. **Predict:** what share of the language model's numbers will that be?
 
 # %%
 from peft import LoraConfig, inject_adapter_in_model
@@ -928,11 +928,11 @@ plots.show(
 # One command asks the same of 24 combinations, three seeds each, trained longer: `coursekit ablate
 # prefix`. What it found stands in `docs/prefix.md`. It agrees about frozen and tuned, and about the
 # slow transformer. About the source it does not: there the pooled embedding is made into *eight*, and
-# does as well as sixteen places. So what did it lack here, places or room?
+# comes within three hundredths of BLEU-4 of sixteen places. So what did it lack here, places or room?
 #
 # ## 9. A red house
 #
-# Lesson 03 ended with a defeat: *red* was known, *house* was known, and a red house, which no training
+# In lesson 03 there was a defeat: *red* was known, *house* was known, and a red house, which no training
 # picture shows, was told in some other colour. The eye is the same. But the language model has read,
 # and a prefix of 16 places lets it ask the one place that holds the house. **Predict:** does that help?
 
@@ -1040,7 +1040,7 @@ show_scores(
 # But it does not write words. A mapped embedding is further from its nearest word than a word is from
 # its nearest other, and many times as long; it must tell thing, colour and sky at once, and is a
 # mixture that no word is. The last lines *do* something about it. With each embedding replaced by its
-# nearest word, part of the truth survives, and more is gone. **They point to words, and are none.**
+# nearest word, about half of the truth survives. **They point to words, and are none.**
 #
 # ## 11. Real photographs, and the real GPT-2
 #

@@ -377,7 +377,7 @@ print(
 # ## 3. The Trainer
 #
 # You know the loop that it hides: lesson 03 had it in ten lines, `coursekit.training` in three
-# hundred. What is left to explain is the arguments. These are ours, and each has an illness below.
+# hundred. What is left to explain is the arguments. These are ours, and most have an illness below.
 #
 # | argument | what it does |
 # |---|---|
@@ -544,6 +544,8 @@ for name, model in (("healthy", healthy), ("every end skipped", endless)):
 #
 # $$r(t) = r \cdot \frac{t + 1}{w} \;\text{ for } t < w, \qquad
 # r(t) = r \cdot \tfrac12\Big(1 + \cos\frac{\pi\,(t - w)}{S - w}\Big) \;\text{ from then on}$$
+#
+# (This is the course's own loop; the Trainer climbs by $t/w$, so that its first step has rate 0.)
 #
 # ### Exercise 2 · The rate of a step
 # *difficulty 2/5 · importance 4/5 · 10 minutes*
@@ -846,9 +848,9 @@ plots.show(
 # %% [markdown]
 # All claims of the first row are true, so read the others against it: this referee errs, too.
 # **Mirrored**: of the places one in five is left (what is in the *middle* stays there); the rest
-# suffers little. **Colours turned**: nearly a third of the colours is gone. **Brighter**: nearly all
+# suffers less. **Colours turned**: nearly a third of the colours is gone. **Brighter**: nearly all
 # as before. But look at **moved**. Every claim is still true, and the referee doubts counts, colours
-# and places! It has never seen a thing stand three pixels beside its usual ground, and it cuts at
+# and places! It has never seen a thing stand three pixels beside its usual place, and it cuts at
 # fixed lines. So there are two ways to fail: the *caption* becomes false, or the *picture* becomes
 # foreign to the eye. The first is a lie. The second is what augmentation is for, if the eye may
 # learn; a frozen eye only sees worse.
@@ -1226,8 +1228,8 @@ plots.show(
 # the last one it lies there for two colours in three (in the pictures: for *white* on the bird, but
 # for *orange* at the boat), and for fewer names, perhaps since whoever has said *red* knows already
 # what it is. And what of words that need no picture, such as *the*? They do not turn to the class
-# token, which gets next to nothing. In the picture nine tenths lie on one patch of water: somewhere
-# weight must lie. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows
+# token, which gets next to nothing. In the picture nine tenths lie on a few patches side by side, water
+# mostly: somewhere weight must lie. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows
 # where the model looked, not why it said what it said.
 #
 # ## 12. At the same price
@@ -1436,7 +1438,8 @@ for name in filter(None, [folder, settings["whole"]]):
 # | first loss a whole number of times too large | parts summed that should be averaged: the model takes `num_items_in_batch` and does not use it (section 9) |
 # | loss stops at the blind model's, captions fluent and all alike | the picture does not arrive: `encoder_outputs` of another batch, pictures not normalised as the ViT wants them, cross-attention frozen along with the language model |
 # | captions never end, later in training | every `<eos>` skipped as padding (section 4) |
-# | loss falls to 0 at once | labels moved twice or not at all: the model moves `labels` itself if it is given no `decoder_input_ids` |
+# | loss falls to 0 at once | labels equal to the words that are read: it copies. Given no `decoder_input_ids`, the model moves `labels` itself |
+# | captions begin in the middle | labels moved twice, by you and by the model |
 # | a jump in the first steps, then slow | no warm-up: the language model has been damaged, and learns anew |
 # | `nan`, or a loss that goes up and stays | rate too high; in fp16 no loss scaling. Mind that the Trainer's log leaves `nan` out by default (`logging_nan_inf_filter`) |
 # | loss on dev rises while training falls | by heart: dropout, true augmentation, more pictures, stop in time |

@@ -2,7 +2,7 @@
 # # 10 · Can the same model draw?
 #
 # Lesson 09 made a text of each digit: 196 words from a vocabulary of 8, read row by row. Counting four
-# neighbours, the best that a table can do, guessed the next word at a price of 0.85 bits. In lesson 06
+# neighbours, the best of its tables, guessed the next word at a price of 0.85 bits. In lesson 06
 # you wrote a model that looks at *all* words before.
 #
 # So give it pixels. It need not know that they are some. It guesses the next one; we take its guess at
@@ -213,8 +213,8 @@ for many in (2, 4, 8, 16):
 # | activation | GELU by tanh | $x \cdot \sigma(1.702\,x)$ | nearly the same curve |
 # | place | a vector for each place | the same | **nobody tells it what a row is** |
 #
-# The last line is the bold one. Pixel 15 stands right below pixel 1, and pixel 14 at the other end of the
-# row above; to this model they are three numbers in a table, and what is near must be *found out*.
+# The last line is the bold one. Counted from 0, pixel 14 stands right below pixel 0, and pixel 13 at the
+# other end of the row above; to this model they are three numbers in a table, and what is near must be *found out*.
 # **Predict** two things of an untrained one with 8 colours. How many bits does it pay? And if a single pixel
 # is changed in the middle, which guesses change?
 
@@ -322,7 +322,7 @@ print("bits a pixel by row:", *(f"{each:.2f}" for each in places.view(side, side
 # %% [markdown]
 # The edge costs neither of them anything. In the middle counting pays up to 2.9 bits, nearly the 3 of eight
 # equal colours; the model pays 2 at most. That is in the rows where most digits begin: nothing has been said yet
-# that tells which one it will be. The last rows are the cheapest.
+# that tells which one it will be. Below the middle each row is cheaper than the one before.
 #
 # ## 5. It draws
 #
@@ -404,8 +404,8 @@ plots.show(
 # decided so. Chance is large at the top and small at the bottom. What was drawn cannot be taken back; the rest must
 # make the best of it.
 #
-# Now the picture that stays. The checkpoints of section 4 were kept; each draws ten pictures with the same
-# random numbers. **Predict** what is learned first: that there are strokes, that they are smooth, or that
+# Now the picture that stays. The checkpoints of section 4 were kept; each draws with the same random
+# numbers, and we see ten pictures. **Predict** what is learned first: that there are strokes, that they are smooth, or that
 # they make one digit?
 
 # %%
@@ -560,7 +560,7 @@ check.masked_loss(masked_loss)
 # ```
 # </details>
 #
-# BERT covers 15 in 100 pixels, and so did Image GPT. But only the covered ones teach it anything, and we have few
+# BERT covers 15 in 100 words, Image GPT as many pixels. But only the covered ones teach it anything, and we have few
 # steps: so we cover **half**. Afterwards cover more and less of the test digits. **Predict** two ends of the
 # curve: what does a pixel cost if only a few are covered? And if all are?
 
@@ -667,12 +667,12 @@ plots.show(
 
 # %% [markdown]
 # After the same number of steps **the larger is the better**, from the first look on: 0.93, 0.83, 0.70. From small to
-# middle, with five times as many weights, it gains 0.10; from middle to large, five times more, 0.13. So small are
+# middle, with five times as many weights, it gains 0.09; from middle to large, five times more, 0.13. So small are
 # all three that none is large enough. Image GPT's own steps were dearer: six times the weights for 0.03 nats, three
 # times for 0.015.
 #
 # The right side asks what it cost. The small one is at its end when the large one has hardly begun, and it took less
-# than a sixth of the time. With little time take a small model; each has a range in which it leads, and with
+# than a quarter of the time. With little time take a small model; each has a range in which it leads, and with
 # more to spend the best size grows. That is what Kaplan and colleagues (2020) found for text, over seven orders
 # of magnitude.
 #
@@ -753,8 +753,8 @@ plots.show(
 #    pixels at once?
 # 5. The larger model is better after 2,000 steps. Your laptop has five minutes. Which size do you take, and
 #    for which number of steps?
-# 6. The picture with the fewest bits is an empty one. Does the model then think that an empty picture is a
-#    good digit?
+# 6. An empty picture costs fewer bits than nearly every digit (lesson 11 shows it). Does the model then think
+#    that an empty picture is a good digit?
 #
 # <details><summary>Short answers</summary>
 #
@@ -770,7 +770,7 @@ plots.show(
 #    look again, and draw more.
 # 5. Whichever is best *at that time*, with its learning rate at 0 by then: train each for five minutes and
 #    look. Curves that are cut off early say too little, since their rate was still high.
-# 6. No. It is a single picture with a probability larger than that of any other *single* picture. Digits
+# 6. No. It is a single picture with a probability larger than that of most other *single* pictures. Digits
 #    are many, and together nearly certain.
 # </details>
 #
@@ -792,7 +792,7 @@ plots.show(
 #
 # ## What you have, and what is missing
 #
-# The model of lesson 06, unchanged but for a start token, draws digits. It was told neither what a row is
+# The model of lesson 06, with a start token and three small parts exchanged, draws digits. It was told neither what a row is
 # nor what a digit is.
 #
 # It draws whatever it likes. But it goes on from *any* pixels, and nothing says that they must be its own.

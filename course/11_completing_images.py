@@ -15,7 +15,7 @@
 # - complete a picture without touching what was given;
 # - steer by temperature and top-k, and say what it costs;
 # - count in how many ways a half can go on;
-# - complete above, left or right of what is given, though the model only reads forwards;
+# - complete above or to the right of what is given, though the model only reads forwards;
 # - tell what a model makes of odd input: rotated, inverted, shifted, empty, and your own.
 #
 # Two hours with the exercises.
@@ -485,8 +485,8 @@ check.weigh(weigh)
 # </details>
 # <details><summary>Hint 2: why not exp of the sum, divided by the sum?</summary>
 #
-# The sum of a hundred log-probabilities may be −60 or, of a larger picture, −400. exp(−400) is 0 for a
-# computer, and 0 divided by 0 is nan. Softmax takes the largest sum off first, which changes no share.
+# The sum of a hundred log-probabilities may be −60 or, of a larger picture, −400. exp(−400) is 0 in
+# float32, and 0 divided by 0 is nan. Softmax takes the largest sum off first, which changes no share.
 # </details>
 # <details><summary>Solution</summary>
 #
@@ -497,8 +497,8 @@ check.weigh(weigh)
 # ```
 # </details>
 #
-# In practice one weighs as one goes: after each row those that fit badly are dropped, and good ones
-# doubled (a *particle filter*). `candidates` does that.
+# In practice one weighs as one goes, at each given pixel; when few candidates weigh much, the others are
+# dropped and the good ones doubled (a *particle filter*). `candidates` does that.
 
 # %%
 K = settings["candidates"]
@@ -588,14 +588,18 @@ costs = {name: cost(drawer.tokens(images)) for name, images in odd.items()}
 means = {name: each.mean().item() for name, each in costs.items()}
 plots.show(
     plots.bars(dict(sorted(means.items(), key=lambda each: each[1])),
-               "The likeliest picture is an empty one", "bits a pixel"),
+               "An empty picture costs less than a digit", "bits a pixel"),
     alt="Bits a pixel: " + "; ".join(f"{name} {each:.2f}" for name, each in means.items()),
 )  # fmt: skip
+cheap = costs["as they are"].mean(1) < means["empty"]
+print(f"{cheap.float().mean():.1%} of the digits cost less than the empty picture; they are called",
+      *digits.labels[: len(plain)][cheap].unique().tolist())  # fmt: skip
 
 # %% [markdown]
-# **The empty picture costs half as much as a digit**, and was none of the training digits. Bits
-# measure what is *expected*, pixel by pixel, and paper is expected everywhere. So a likelihood is no
-# test of being a digit, and this is so for other models and data as well (Nalisnick et al. 2019).
+# **The empty picture costs half as much as a digit**, and was none of the training digits. Only one
+# digit in twenty is cheaper still, and each of these is a 1: much paper, and a stroke that the model
+# can guess. Bits measure what is *expected*, pixel by pixel, and paper is expected everywhere. So a
+# likelihood is no test of being a digit, and this is so for other models and data as well (Nalisnick et al. 2019).
 # Whoever lets a model judge what is strange by its bits alone will find the simplest things the most
 # familiar.
 #
@@ -673,7 +677,7 @@ print("the judge says:", *told.argmax(1).tolist())
 # *no digit*. From a terminal the same is one line, with a page of completions as its result:
 #
 # ```sh
-# coursekit complete mine.png --samples 8 --out grid.png
+# coursekit complete mine.png --centre --samples 8 --out grid.png
 # ```
 #
 # ## When something looks wrong
@@ -696,8 +700,8 @@ print("the judge says:", *told.argmax(1).tolist())
 # 1. Two endings of the same half differ at the very first drawn pixel. Do they from then on have
 #    anything to do with each other?
 # 2. At temperature 0 each half has one ending. Why is it not the likeliest of all endings?
-# 3. An empty picture is likelier than any digit. Why does the model, asked to draw, all but never
-#    draw one?
+# 3. An empty picture is likelier than nearly every digit. Why does the model, asked to draw, all but
+#    never draw one?
 # 4. For the right half given, where are the pixels that the model sees too late? Is that better or
 #    worse than the lower half?
 # 5. A model with the BERT objective sees both sides. Could it complete a lower half? What would it
@@ -708,9 +712,9 @@ print("the judge says:", *told.argmax(1).tolist())
 # 1. Only through what was given. Every later pixel reads the drawn ones, too, so they part more and
 #    more.
 # 2. It takes the likeliest pixel at each place. A less likely pixel may lead to a much likelier rest:
-#    lesson 04's garden path, which beam search looks for.
-# 3. There is one empty picture and there are very many digits. Each of them is less likely than the
-#    empty picture, all of them together are nearly certain. A typical draw is not the likeliest one.
+#    this is what beam search looks for in lesson 04, and greedy cannot.
+# 3. There is one empty picture and there are very many digits. Nearly each of them is less likely than
+#    the empty picture, all of them together are nearly certain. A typical draw is not the likeliest one.
 # 4. In each row the missing pixels come first, and the given ones of the *same row* right after. The
 #    rows above are known in full, so it is far better: the model has seen half of every earlier row.
 # 5. It can guess each missing pixel from both sides. Drawn at once, each pixel would be drawn without
