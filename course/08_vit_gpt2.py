@@ -1228,8 +1228,8 @@ plots.show(
 # the last one it lies there for two colours in three (in the pictures: for *white* on the bird, but
 # for *orange* at the boat), and for fewer names, perhaps since whoever has said *red* knows already
 # what it is. And what of words that need no picture, such as *the*? They do not turn to the class
-# token, which gets next to nothing. In the picture nine tenths lie on a few patches side by side, water
-# mostly: somewhere weight must lie. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows
+# token, which gets next to nothing. In the picture nine tenths lie on one patch of water: somewhere
+# weight must lie. So a map of one layer is one answer of several. Lesson 05's warning holds: it shows
 # where the model looked, not why it said what it said.
 #
 # ## 12. At the same price
