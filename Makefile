@@ -5,7 +5,7 @@
 #   make site      run what of the lessons has not run, and build the book of them in .build/site/html
 #   make bench     every benchmark that has changed since it ran here, and the page docs/benchmarks.md
 #   make lab       JupyterLab in this folder
-#   make notebooks build the notebooks from their text
+#   make notebooks build notebooks and assignments from their text
 #   make lint      what the code checker says
 #   make drift-newest   the newest releases of everything, in .build/newest, and the tests that meet them
 #   make drift-colab    what an install changes of Colab's packages (LIST=newest: as published today)
@@ -72,6 +72,7 @@ lab: env
 
 notebooks: env
 	@$(BIN)/python -m coursekit.notebooks
+	@for each in assignments/*/; do $(BIN)/coursekit release $$(basename $$each) || exit 1; done
 
 lint: env
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
     python benchmarks/profiles.py [--steps 10] [--threads 1] [--keep]
 
-Each family is built as the lessons use it at size cpu, with random weights: what a step costs does not depend on them.
+Each family is built about as `coursekit train` builds it at size cpu, with random weights: what a step costs does not depend on them.
 torch's profiler gives each operation the time spent in itself, without what it calls; what is left of the step is
 "Python and calls". The profiler makes short operations longer, so a step's milliseconds are taken without it.
 With --keep the result becomes benchmarks/profiles.json and the page docs/profiles.md, with what was done about it.
@@ -27,9 +27,9 @@ from coursekit.models.prefix import PrefixCaptioner, prefix_loss
 from coursekit.models.vit_gpt2 import ViTGPT2, scene_vit, small_gpt2
 from coursekit.results import machine
 
-WORDS, PAD, BOS, EOS, NEVER = 60, 0, 1, 2, -1  # a vocabulary as large as that of scenes
+WORDS, PAD, BOS, EOS, NEVER = 100, 0, 1, 2, -1  # a vocabulary as large as that of scenes
 BATCH, LENGTH, PICTURES, BEAM = 64, 14, 64, 5
-PLACES, FEATURES = 16, 192  # what the course's encoder leaves of a scene
+PLACES, FEATURES = 16, 256  # what the course's encoder leaves of a scene
 DIGITS, SIDE, COLOURS = 16, 14, 8
 TOP = 3
 REST = "Python and calls"
@@ -38,8 +38,8 @@ KEPT, PAGE = ROOT / "benchmarks" / "profiles.json", ROOT / "docs" / "profiles.md
 HEAD = """\
 # Where a step's time goes
 
-Made by `python benchmarks/profiles.py --keep`, which builds every family as the lessons use it at size `cpu`, runs a step
-of training and a search under torch's profiler, and names the three operations that take most time in themselves.
+Made by `python benchmarks/profiles.py --keep`, which builds every family about as `coursekit train` does at size `cpu`, runs
+a step of training and a search under torch's profiler, and names the three operations that take most time in themselves.
 `mm`, `addmm` and `bmm` are products of matrices: what should be large. A search is beam 5 over 64 pictures, 14 words; of
 Image GPT it is 16 digits of 196 pixels.
 """
@@ -130,7 +130,7 @@ def vit_gpt2():
 
 def image_gpt():
     """Lesson 10: digits of 14 × 14 pixels in 8 colours."""
-    model = ImageGPT(COLOURS, SIDE, 96, 4, 4)
+    model = ImageGPT(COLOURS, SIDE, 96, 4, 3)
     tokens = torch.randint(COLOURS, (DIGITS, SIDE**2))
     return {
         "training": stepper(model, lambda: ar_loss(model, tokens)),

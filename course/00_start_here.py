@@ -73,7 +73,7 @@ problems = doctor.examine()
 # |---|---|---|
 # | `smoke` | a quick test that nothing breaks; nothing is learned | under a minute |
 # | `cpu` | a laptop, Binder, grading: small, but learning is visible | under five minutes |
-# | `gpu` | a graphics card such as Colab's | under twenty minutes |
+# | `gpu` | a graphics card such as Colab's | more data and larger models; nobody has timed it yet |
 #
 # To choose yourself, give the size by name, `sizes.setup("smoke")`, or set the variable
 # `COURSEKIT_SIZE`. The code of a lesson is the same in all three: only the table `settings` at its

@@ -959,13 +959,15 @@ for name in ("BLEU-1", "CIDEr", "as SPICE"):
 # ### The second picture that stays: metric against judgement
 
 # %%
+from coursekit.metrics.published import TAU_C
+
 peers = ("true", "rarer words", "the model, beam 3")
 good = [j for j, (kind, _) in enumerate(mixture) if kind in peers]
 agree = {n: tau(scores, real) for n, scores in metrics.items()}
 agree_good = {n: tau([s[j] for j in good], [real[j] for j in good]) for n, s in metrics.items()}
 # Hessel et al. 2021, table 1: Flickr8k-Expert, Kendall's tau-c with the ratings of three experts
-experts = {"BLEU-1": 0.323, "BLEU-4": 0.308, "ROUGE-L": 0.323, "METEOR": 0.418, "CIDEr": 0.439,
-           "SPICE": 0.449}  # fmt: skip
+compared = ("Bleu_1", "Bleu_4", "ROUGE_L", "METEOR", "CIDEr", "SPICE")
+experts = {LABELS.get(name, name): TAU_C[name] for name in compared}
 
 # %%
 title = "No score that compares words ranks captions as the truth does, nor as people do"

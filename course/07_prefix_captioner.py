@@ -830,8 +830,8 @@ show_scores({f"had read, {losses['had read'][0][-1]:.0f} s": rows["prefix"],
 #
 # ## 8. The picture that stays
 #
-# Source, mapper, tuning: which choice matters? Full factorial studies take hours (`coursekit ablate
-# prefix` does one, three seeds a cell, and goes on where it stopped). Here is a small one: a usual
+# Source, mapper, tuning: which choice matters? A full factorial study takes its time (`coursekit
+# ablate prefix` does one, three seeds a cell, and goes on where it stopped). Here is a small one: a usual
 # captioner, and eight that differ from it in **one** choice, twice each with other seeds. All trainings
 # are equally short, so read the order, not the heights.
 #

@@ -25,6 +25,7 @@ END = """\
 from coursekit import progress
 
 progress.show()  # which exercises pass, over the whole course, and the next step"""
+GRADED = ", with a sample class of three graded,"
 LOCKED = dict(grade=False, locked=True, schema_version=3, solution=False, task=False)
 
 
@@ -54,7 +55,8 @@ def with_doors(cells, root, name, assignment):
     title, *rest = cells
     ways = [_way(*each, plain=assignment) for each in links(root, path).items()]
     ways = (" · " if assignment else " ").join(ways)
-    title = dict(title, source=_titled(title["source"], ways, measured(root, name)))
+    figures = measured(root, name, GRADED if assignment else "")
+    title = dict(title, source=_titled(title["source"], ways, figures))
     doors = [_code(INSTALL.format(repository=address), "door", assignment), _code(END, "end", assignment)]  # fmt: skip
     return [title, doors[0], *rest, doors[1]]
 
@@ -71,11 +73,11 @@ def _titled(source, ways, figures):
     return "\n\n".join(part for part in (heading, ways, text.strip("\n"), figures) if part)
 
 
-def measured(root, name):
-    """What the ledger knows of a notebook, as a sentence for each size; "" for nothing."""
+def measured(root, name, work=""):
+    """What the ledger knows of a notebook, as a sentence for each size; "" for nothing. `work`: what else was done."""
     rows = ledger(root)
     told = [
-        f"Size `{size}` took {_minutes(row['seconds'])} and {row['peak_mb'] / 1000:.1f} GB of memory on {machine}."
+        f"Size `{size}`{work} took {_minutes(row['seconds'])} and {row['peak_mb'] / 1000:.1f} GB of memory on {machine}."
         for machine, sizes in rows.items()
         for size, notebooks in sizes.items()
         if size != "smoke" and (row := notebooks.get(name))

@@ -1,6 +1,6 @@
 """Makes the captioner that comes with the course: trains the recipe of scenes at size cpu, halves its precision.
 
-    python data_scripts/ship_weights.py            train (about five minutes on two cores), then write
+    python data_scripts/ship_weights.py            train and score (about five minutes on two cores), then write
     python data_scripts/ship_weights.py --run DIR  take a run that `coursekit train show-and-tell --out DIR` left
 
 Writes coursekit/weights/scene_captioner.pt and, beside it, its scores on the test and unseen scenes, which a test

@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections import Counter
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from nbgrader.utils import compute_checksum, determine_grade
 from traitlets.config import Config
 
 from coursekit.grading.results.clean import clean
-from coursekit.grading.results.hide import RAN, hide_tests
+from coursekit.grading.results.hide import RAN, HideTests
 from coursekit.grading.results.markup import AS_WRITTEN
 from coursekit.notebooks import assignment_texts, lesson_texts, load, notebook_path
 from coursekit.plots import charts
@@ -28,6 +29,12 @@ from coursekit.plots import charts
 ROOT = Path(__file__).resolve().parents[1]
 FORMGRADER = Path(formgrader.__file__).parent
 CSS = FORMGRADER / "static" / "node_modules" / "bootstrap" / "dist" / "css"
+
+
+def hide_tests(executed):
+    return HideTests().preprocess(from_dict(deepcopy(executed)), {})[0]
+
+
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
 HACK = "window.hacked=1"
 PAGE = f"<html><script>{HACK}</script></html>"

@@ -17,9 +17,9 @@ from small_course import answered, make_released, released
 from coursekit.errors import CourseError
 from coursekit.grading.intake import bundles, selection
 from coursekit.grading.intake.bundles import MB
-from coursekit.grading.intake.collect import collect, read_collected
+from coursekit.grading.intake.collect import collect
 from coursekit.grading.intake.handed_in import copy_number
-from coursekit.grading.intake.register import safe
+from coursekit.grading.intake.register import Register, safe
 
 STUDENT = re.compile(r"[\w@][\w.@ -]*")
 GOOD = "# good\ndef double(x):\n    return 2 * x"
@@ -30,6 +30,11 @@ NOTHING, NO_NOTEBOOK, NOT_A_NOTEBOOK, TOO_MUCH = (
     "not a notebook",
     "too much output",
 )
+
+
+def collected(tmp_path):
+    """All rows of the class's table."""
+    return list(Register(tmp_path / "class/small/collected.csv").rows.values())
 
 
 @pytest.fixture(scope="module")
@@ -465,7 +470,7 @@ def test_who_is_not_in_the_new_sources_stays_and_ids_stay(gather, tmp_path, good
     files["Ann_1_assignsubmission_file_/small.ipynb"] = good
     rows = gather(pack(files, tmp_path / "c.zip"))
     assert {rows[one].lms_id: one for one in rows} == {"0": "Ann-0", "1": "Ann"}
-    told = read_collected("small", tmp_path / "class")
+    told = collected(tmp_path)
     assert [row["student"] for row in told] == ["Ann", "Ann-0"]
 
 
@@ -604,7 +609,7 @@ def test_what_a_teacher_writes_into_the_register_stays(gather, tmp_path, good, s
     files = {"Ann_7_assignsubmission_file_/small.ipynb": good}
     files["Bo_8_assignsubmission_file_/small.ipynb"] = good
     assert list(gather(pack(files, tmp_path / "m.zip"))) == ["Ann", "Bo"]
-    told = read_collected("small", tmp_path / "class")
+    told = collected(tmp_path)
     assert [(row["student"], row["lms_id"], row["login"]) for row in told] == [
         ("Ann", "7", "ann77"),
         ("Bo", "8", ""),
@@ -813,7 +818,7 @@ def test_a_damaged_source_gets_a_sentence_and_the_rest_goes_on(gather, tmp_path,
     rows = gather(tmp_path / "submissions.zip", kim)
     assert rows["submissions"].status == NO_NOTEBOOK and rows["Kim"].status == "collected"
     assert rows["submissions"].notes == ["submissions.zip is no zip archive, or a damaged one"]
-    assert [row["student"] for row in read_collected("small", tmp_path / "class")] == ["Kim"]
+    assert [row["student"] for row in collected(tmp_path)] == ["Kim"]
 
 
 def test_other_archives_are_named(gather, tmp_path, good):

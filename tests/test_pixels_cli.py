@@ -106,7 +106,7 @@ def test_probe(folder, capsys):
 
 def test_finetune_report_and_probe_of_a_classifier(folder, capsys):
     out = folder / "tuned"
-    command = ("finetune", folder / "ar", "--labels", 40, "--size", "smoke", "--config")
+    command = ("finetune", folder / "ar", "--labels", 40, "--config")
     code, said, _ = run(capsys, *command, folder / "tuning.yaml", "--generative", 0.5, "--out", out, "--json")  # fmt: skip
     found = last(said)
     assert code == 0 and set(found["scores"]) == {"accuracy", "kappa"}
@@ -117,7 +117,7 @@ def test_finetune_report_and_probe_of_a_classifier(folder, capsys):
 
 
 def test_finetune_from_scratch_begins_elsewhere(folder, capsys):
-    command = ("finetune", folder / "ar", "--labels", 20, "--size", "smoke", "--config", folder / "tuning.yaml")  # fmt: skip
+    command = ("finetune", folder / "ar", "--labels", 20, "--config", folder / "tuning.yaml")  # fmt: skip
     assert run(capsys, *command, "--scratch", "--out", folder / "scratch")[0] == 0
     assert run(capsys, *command, "--out", folder / "begun")[0] == 0
     one, other = (pixels.load(folder / name) for name in ("scratch", "begun"))
@@ -161,9 +161,9 @@ BAD = {
     "probe ar --labels 0": "0 digits",
     "probe ar --labels 40 --layer 9": "layer",
     "probe ar --labels 1": "two classes",
-    "finetune ar --size smoke --steps 7": "no multiple of save_every",
-    "finetune ar --size smoke --learning-rate 0": "learning_rate",
-    "finetune ar --size smoke --config bad.yaml": "no field 'side'",
+    "finetune ar --steps 7": "no multiple of save_every",
+    "finetune ar --learning-rate 0": "learning_rate",
+    "finetune ar --config bad.yaml": "no field 'side'",
     "finetune ar --labels 9999999": "9999999 digits",
     "report gone.pt --out r.html": "no checkpoint",
     "report text.pt --out r.html": "not a checkpoint",

@@ -12,7 +12,7 @@ MODELS = ("show-and-tell", "show-attend-and-tell", "prefix")
 # Options of `train` and `crossvalidate` that replace a field of the recipe, with what argparse needs to know
 FIELDS = {
     "epochs": dict(type=int, help="instead of the recipe's"),
-    "encoder": dict(metavar="NAME", help="small_cnn, or any network of torchvision"),
+    "encoder": dict(metavar="NAME", help="small_cnn, or nearly any network of torchvision"),
     "weights": dict(help="of the encoder, as torchvision names them"),
     "image-size": dict(type=int, help="pixels that the encoder sees, high and wide"),
     "embeddings": dict(help="what it leaves of a picture: pooled, grid, layers, parts, objects"),

@@ -3,7 +3,7 @@
 import json
 import time
 
-from coursekit.cli.base import command, json_option, peak_memory, size_option
+from coursekit.cli.base import command, json_option, peak_memory
 from coursekit.errors import CourseError, check_place
 
 MODEL = "image-gpt"
@@ -61,7 +61,6 @@ def _finetune(commands):
     parser = command(commands, "finetune", run_finetune, about)
     checkpoint_option(parser)
     digits_options(parser)
-    size_option(parser)
     parser.add_argument("--config", metavar="FILE.yaml", help="fields of FineTuning")
     parser.add_argument("--steps", type=int, help="batches to train on")
     parser.add_argument("--save-every", type=int, metavar="STEPS", help="between looks at dev")
@@ -152,7 +151,7 @@ def run_probe(options):
 def run_finetune(options):
     from coursekit import pixels, sizes
 
-    here = sizes.setup(options.size)
+    here = sizes.setup()
     tuning = pixels.FineTuning.load(options.config) if options.config else pixels.FineTuning()
     names = ("steps", "save_every", "learning_rate", "generative", "seed")
     given = {name: getattr(options, name) for name in names}

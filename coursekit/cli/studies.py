@@ -9,9 +9,11 @@ from coursekit.errors import CourseError
 STUDIES = ("prefix",)
 # What all cells of a study share: fields of the recipe that are no factor
 SHARED = {
-    name: FIELDS[name]
-    for name in ("epochs", "encoder", "weights", "image-size", "language", "length")
+    name: FIELDS[name] for name in ("epochs", "encoder", "weights", "image-size", "language")
 } | {
+    "length": dict(
+        type=int, help="of the prefix: by transformer this, by the others at least this"
+    ),
     "pictures": dict(type=int, metavar="N", help="to learn from; the size's number without it"),
     "eval-pictures": dict(type=int, metavar="N", help="in each of the other splits"),
 }

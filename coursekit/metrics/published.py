@@ -69,7 +69,7 @@ ROWS = (
 # Kendall's tau-c against the experts' ratings of Flickr8k: Hessel et al. 2021, arXiv 2104.08718,
 # read in a reprint.  They score each rating as an item of its own, as `judgement.tau_table` does.
 TAU_C = {
-    "Bleu_1": 0.323, "Bleu_4": 0.308, "METEOR": 0.418, "CIDEr": 0.439, "SPICE": 0.449,
+    "Bleu_1": 0.323, "Bleu_4": 0.308, "ROUGE_L": 0.323, "METEOR": 0.418, "CIDEr": 0.439, "SPICE": 0.449,
     "CLIPScore": 0.512, "RefCLIPScore": 0.530,
 }  # fmt: skip
 

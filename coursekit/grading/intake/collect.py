@@ -87,11 +87,6 @@ def collect(name, sources, class_folder, root=None):
         ) from error
 
 
-def read_collected(name, class_folder):
-    """The rows of CLASS/NAME/collected.csv, a list of dicts; [] if nothing was collected."""
-    return list(Register(Path(class_folder) / name / "collected.csv").rows.values())
-
-
 class _Job:
     """One call of `collect`."""
 

@@ -2,7 +2,6 @@
 
 import html
 import re
-from copy import deepcopy
 
 from traitlets import Bool
 
@@ -11,7 +10,6 @@ from coursekit.notebooks import quick_import
 
 with quick_import():
     from nbconvert.preprocessors import Preprocessor
-    from nbformat.notebooknode import from_dict
 
 RAN = "# hidden tests ran here"
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -19,11 +17,6 @@ COLOURS = re.compile(r"\x1b\[[\d;]*m")
 SHORTEST_SECRET = 12
 # Of an output: its kind, and data that is no text
 KEPT = {"output_type", "name", "image/png", "image/jpeg"}
-
-
-def hide_tests(notebook):
-    """A graded notebook, nbformat's dict, as `HideTests` makes it; the given one stays as it is."""
-    return HideTests().preprocess(from_dict(deepcopy(notebook)), {})[0]
 
 
 class HideTests(Preprocessor):
