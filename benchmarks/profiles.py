@@ -52,7 +52,7 @@ DONE = {
     ("Show, Attend and Tell", "training"): "Keys and values of the places are made once a picture, not once a word; the "
     "norm before them learns nothing, so that no gradient flows back into frozen features.",
     ("Show, Attend and Tell", "decoding"): "The product, and the tanh of additive attention over all places. What a search "
-    "copies of the places when hypotheses change is a fifteenth; it stays, so that the state stays four plain tensors.",
+    "copies of the places when hypotheses change is a small part; it stays, so that the state stays four plain tensors.",
     ("GPT-2 prefix", "training"): "Queries, keys and values in one product, the fused kernel of attention. Drawing the masks "
     "of dropout is what is left beside products.",
     ("GPT-2 prefix", "decoding"): "A search copies the cache when hypotheses change. It does so once a step, into a store "
