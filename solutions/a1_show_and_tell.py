@@ -555,7 +555,8 @@ hidden_overfit(overfit)
 
 # %% [markdown]
 # For training, your own parts go to work: the next cell takes your captioner and your loss if both
-# have passed, and the course's if not. Send yours through the gate first, in a cell of your own:
+# have passed, and the course's if not. Run it, then send what it took through the gate, in a cell of
+# your own below it:
 #
 # ```python
 # overfit(new_model(Model, seed), loss_fn, memory[:50], fifty, tokenizer.pad_id, 150, 5e-3)[-1]
@@ -775,21 +776,22 @@ else:
 #
 # Answer in the cell below, in about 150 words:
 #
-# 1. Which two kinds of claim are wrong most often? Give the numbers of your table. *(1 point)*
+# 1. Which two kinds of claim are wrong most often, as a share of the claims of their kind? Give the
+#    numbers of your table. *(1 point)*
 # 2. Give a reason that lies in how the picture reaches the LSTM in *this* model. *(2 points)*
 # 3. Describe one experiment that could show your reason to be wrong: what would you change, what
 #    would you measure, and which result would speak against you? *(1 point)*
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "reading_failures", "locked": false, "points": 4, "schema_version": 3, "solution": true, "task": false}
 # ### BEGIN SOLUTION
-# 1. The kinds with the lowest shares of the table, with their numbers; usually colour and size, or
-#    place and count.
+# 1. The kinds with the lowest shares of the table, with their numbers; at size `cpu` usually place, of
+#    which there are few, and colour.
 # 2. Any one of these, tied to the kinds named. Of each feature only the largest value over all
 #    places is kept, so "red" and "boat" arrive without the knowledge that they belong together:
-#    with two things colours get exchanged. For the same reason two equal boats look like one. Or:
+#    with two things colours get exchanged. For the same reason two equal boats can look like one. Or:
 #    the picture enters once, as the first input, and has to last in the cell state; what is said
-#    late in a caption is further from it. Or: the encoder is frozen and was never asked for what
-#    is missing. One point for a reason that fits the model, one for tying it to the numbers.
+#    late in a caption is further from it. Or: the encoder is frozen, and what it tells apart
+#    badly no captioner can bring back. One point for a reason that fits the model, one for tying it to the numbers.
 # 3. For instance: count wrong colours separately in scenes with one kind of thing and in scenes
 #    with several. If pooling is to blame, one kind of thing should be nearly free of wrong
 #    colours; equal shares would speak against it. The point needs a change, a measure and a result

@@ -654,7 +654,7 @@ check.on_other_data(check.cider, drawn_cider(), drawn_cider()).require(
 
 # %% [markdown]
 # Your parts together are a scorer. The next cell lets it judge four captions against four references
-# of one picture; sixty pictures give the document frequencies. It needs questions 4 to 7. The second caption belongs to
+# of one picture; sixty pictures give the document frequencies. It needs questions 4, 6 and 7. The second caption belongs to
 # another picture, and the last two are made of the commonest words. What do BLEU-1 and CIDEr leave
 # of the score of the first one, and which of the two tells them apart more clearly?
 
@@ -699,7 +699,7 @@ def compare_captions():
 try:
     compare_captions()
 except Exception as error:
-    print(f"Write questions 4 to 7, then run this cell again ({type(error).__name__}).")
+    print(f"Write questions 4, 6 and 7, then run this cell again ({type(error).__name__}).")
 
 # %% [markdown]
 # ## 8 · One step of attention

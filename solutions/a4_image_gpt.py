@@ -205,7 +205,7 @@ except Exception as error:
 #
 # The same layers can read in another way, as BERT does: some pixels are covered by a *mask*, every place
 # sees every other, on both sides, and the guesses at the covered ones count. Nothing is shifted then: the
-# guess at place t is about pixel t, and the mask hides it. Image GPT spends one embedding on both, start and mask.
+# guess at place t is about pixel t, and the mask hides it. Ours spends one embedding on both, start and mask.
 #
 # What would the loss of a model look like that forgets to shift?
 #
@@ -432,7 +432,7 @@ check.on_other_data(
 #
 # The BERT objective of Image GPT: each pixel is masked with a probability of 0.15, each for itself, so that
 # one picture may lose 20 pixels and the next one 35. The model guesses at all places, but only
-# the masked ones count: the others it can read off. All masked pixels of a batch weigh alike,
+# the masked ones count: the others it can read off. Here all masked pixels of a batch weigh alike,
 # whichever picture they are from.
 #
 # Are these bits comparable with those of question 3? What does the model see here that it did not see there?
@@ -474,7 +474,7 @@ def drawn_bert(B=None):
     logits = check.numbers(B, T, V, key=drawn.uniform(20, 900), scale=3.0)
     tokens = [[drawn.randrange(V) for _ in range(T)] for _ in range(B)]
     masked = [[drawn.random() < 0.5 for _ in range(T)] for _ in range(B)]
-    # Not as many masked pixels in all pictures, and one of either kind in each that is long enough
+    # Not as many masked pixels in all pictures, and one of either kind in the first and the last
     masked[0] = [False] + [True] * (T - 1)
     masked[-1] = [True] + [False] * (T - 1) if B > 1 else masked[0]
     kept = []
@@ -800,7 +800,7 @@ check.on_other_data(
 # %% [markdown]
 # ## Your parts go to work
 #
-# The next cell takes your `PixelModel` for training if it has passed, together with your `features`; else the
+# The cell after the next takes your `PixelModel` for training if it has passed, together with your `features`; else the
 # course's Image GPT, of the same size. Your `bits_per_pixel` is the loss if it is right, and your `complete` and
 # `draw` will draw.
 
@@ -854,7 +854,7 @@ def features_at(model, tokens, layer):
 # | and where | 1.09 |
 # | what follows on the four neighbours left and above | 0.85 |
 #
-# To beat the last row, the model must look further than one pixel.
+# To beat the last row clearly, the model must look further than one pixel.
 
 
 # %% nbgrader={"grade": false, "grade_id": "train", "locked": false, "schema_version": 3, "solution": true, "task": false}

@@ -251,7 +251,7 @@ def captions(answer, model, memory, search, ids, beam, references, score, greedy
         )
     reached = _mean_log_probability(model, memory, tokens, *ids)
     if reached < greedy + gain:
-        why = "the search is not given `beam`, or dropout is on: model.eval() before the first step"
+        why = "these are not the captions that the search returned: hand on all their tokens"
         told = f"captions {gain} nats likelier than greedy's ({greedy:.2f}), on average"
         raise Wrong(told, f"{reached:.2f}", why)
     print(

@@ -188,7 +188,7 @@ class _Model:
         self.V, self.step, self.T = V, step, T
 
     def look(self, tokens):
-        """tokens (B, T') → logits (B, T', V); the colour that is to be chosen has the smallest but one."""
+        """tokens (B, T') → logits (B, T', V); the colour that is to be chosen has the smallest."""
         tokens = self._checked(tokens)
         logits = np.zeros((*tokens.shape, self.V), dtype=np.float32)
         for b, row in enumerate(tokens.tolist()):

@@ -220,7 +220,7 @@ def _forward(own, sizes, tokens, expected, mistakes):
 
 
 def _depends(call, tokens, colours):
-    """(T, T) bool: whether logits t change with token s, each token changed to every other colour."""
+    """(T, T) bool: whether logits t change with token s, each token changed to the next colour."""
     before, T = call(tokens), tokens.shape[1]
     found = np.zeros((T, T), dtype=bool)
     for s in range(T):
