@@ -642,7 +642,7 @@ plots.show(figure, alt="A table of F1: rows are five kinds of vector, columns se
 # So training only ever adds? Here is a question that no fact of ours ever asked.
 # **Where is the sun, or the moon: in the left half of the sky, or in the right?** A bright disc, in
 # three pictures of four. **Predict** the share of right answers, of pixels, of the untrained and of the
-# trained network. Half is chance.
+# trained network.
 
 # %%
 dry = {}

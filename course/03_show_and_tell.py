@@ -719,10 +719,11 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# It never says "nothing there": no caption in its life said so. It fills the silence with phrases it
-# knows, not even all of them with things it has met, and the number in brackets, how likely it finds its own words, hardly warns you: compare the
-# nonsense with the last picture. **A captioner cannot decline.** With photographs the same habit is
-# called *hallucination*.
+# It never says "nothing there": no caption in its life said so. It fills the silence with phrases
+# it knows, some in company it never met (no bird was ever black at night), and the number in
+# brackets, how likely it finds its own words, hardly warns you: compare the nonsense with the last
+# picture. **A captioner cannot decline.** With photographs the same habit is called
+# *hallucination*.
 #
 # Next, the swap, word by word: the probability of each true word given its own picture, another
 # picture, and no picture at all (zeros). **Predict** which columns will be equal in all three rows.
@@ -886,8 +887,8 @@ for bug in names:
 # which those of 2015 could not have.
 #
 # **Look twice at the last row.** By BLEU-1 a model of 2015 describes photographs about as well as a
-# person who has one reference less to agree with (Vinyals and colleagues, with theirs, put people at 70; on
-# COCO, by BLEU-4, they put their model six points *above* them). You have just seen what such a model says of a
+# person who has one reference less to agree with (Vinyals and colleagues put people at 70; on COCO, by
+# BLEU-4, they put their model six points *above* people). You have just seen what such a model says of a
 # black picture. Either captioning was solved in 2015, or something is wrong with the ruler. Which,
 # is the question of lesson 04.
 #

@@ -1109,8 +1109,8 @@ plots.show(
 
 # %% [markdown]
 # An interval that contains 0 says: it may be chance. Twenty times as many pictures make it about
-# $\sqrt{20} \approx 4.5$ times narrower. Pairing costs nothing and makes it half as wide again, as four times the
-# pictures would, since the captions of the two are often the same.
+# $\sqrt{20} \approx 4.5$ times narrower. Pairing costs nothing and leaves less than half of what remains, as
+# more than four times the pictures would, since the captions of the two are often the same.
 #
 # And look at the first line. At size `cpu`, fifty pictures promise a gain several times as large as a
 # thousand do, and their interval does not even reach down to it. Few captions differ at all; with fifty
@@ -1130,9 +1130,10 @@ for name, difference in paired(beams[3][0], greedy, test_set.captions, resamples
 
 # %% [markdown]
 # Not all rows point the same way: BLEU, CIDEr and true claims gain, *facts told* loses, and ROUGE-L
-# cannot tell. The others are as sure as a thousand pictures can make them, and which of them matters is not a question for statistics.
-# Mind also what an interval does not say. It tells of *other pictures*; not of another training
-# with another seed (train three, and look), and not whether CIDEr is the thing to be sure about.
+# cannot tell. The others are as sure as a thousand pictures can make them, and which of them matters is
+# not a question for statistics. Mind also what an interval does not say. It tells of *other pictures*;
+# not of another training with another seed (train three, and look), and not whether CIDEr is the thing
+# to be sure about.
 #
 # ## 10. Six numbers for one set of captions
 #

@@ -527,8 +527,8 @@ plots.show(
 )  # fmt: skip
 
 # %% [markdown]
-# Three columns are lesson 03's measurement of the stolen colours, or nearly: right colours, by how many
-# kinds of thing share the picture. *Told once* falls from column to column. *Looks* falls little. **The binding problem
+# Three columns are, nearly, a measurement of lesson 03: right colours, by how many kinds of thing share
+# the picture. *Told once* falls from column to column. *Looks* falls little. **The binding problem
 # is mostly solved**, not by a larger model or by more of the picture, but by a way to ask for one
 # part of it at a time. With the loss alone you would not have noticed.
 #

@@ -1439,7 +1439,7 @@ for name in filter(None, [folder, settings["whole"]]):
 # | loss stops at the blind model's, captions fluent and all alike | the picture does not arrive: `encoder_outputs` of another batch, pictures not normalised as the ViT wants them, cross-attention frozen along with the language model |
 # | captions never end, later in training | every `<eos>` skipped as padding (section 4) |
 # | loss falls to 0 at once | labels equal to the words that are read: it copies. Given no `decoder_input_ids`, the model moves `labels` itself |
-# | captions begin in the middle | labels moved twice, by you and by the model |
+# | captions lack their first word | labels begin with the second word: given alone they begin with the first, and the model puts `<bos>` in front |
 # | a jump in the first steps, then slow | no warm-up: the language model has been damaged, and learns anew |
 # | `nan`, or a loss that goes up and stays | rate too high; in fp16 no loss scaling. Mind that the Trainer's log leaves `nan` out by default (`logging_nan_inf_filter`) |
 # | loss on dev rises while training falls | by heart: dropout, true augmentation, more pictures, stop in time |

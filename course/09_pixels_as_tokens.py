@@ -754,7 +754,7 @@ for each in sides:
         times.append(time.perf_counter() - started)
     steps[f"{each} × {each}: {T} tokens"] = 1000 * min(times) / settings["step"]
 plots.show(
-    plots.bars(steps, "From 28 to 14: a quarter of the tokens, and less of the time",
+    plots.bars(steps, "From 28 to 14: a quarter of the tokens, less than a quarter of the time",
                "milliseconds a digit, one step of training"),
     alt="Milliseconds a digit: " + ", ".join(f"{name} {value:.3g}"
                                              for name, value in steps.items()) + ".",

@@ -404,9 +404,9 @@ plots.show(
 # decided so. Chance is large at the top and small at the bottom. What was drawn cannot be taken back; the rest must
 # make the best of it.
 #
-# Now the picture that stays. The checkpoints of section 4 were kept; each draws with the same random
-# numbers, and we see ten pictures. **Predict** what is learned first: that there are strokes, that they are smooth, or that
-# they make one digit?
+# Now the picture that stays. The checkpoints of section 4 were kept; each draws with the same random numbers,
+# and we see ten pictures. **Predict** what is learned first: that there are strokes, that they are smooth, or
+# that they make one digit?
 
 # %%
 folder = sizes.build_folder("lesson-10", "large")
@@ -792,8 +792,8 @@ plots.show(
 #
 # ## What you have, and what is missing
 #
-# The model of lesson 06, with a start token and three small parts exchanged, draws digits. It was told neither what a row is
-# nor what a digit is.
+# The model of lesson 06, with a start token and three small parts exchanged, draws digits. It was told neither
+# what a row is nor what a digit is.
 #
 # It draws whatever it likes. But it goes on from *any* pixels, and nothing says that they must be its own.
 # Give it the upper half of a digit that someone else began. **How many ways can this half go on?** That is

@@ -644,7 +644,8 @@ for name, (true, said) in programs.items():
 #
 # 1. p(y) is the mean of the rows, (C,).
 # 2. The KL of each row from it: sums over classes. Where the judge says exactly 0, the term is 0.
-# 3. The mean over the pictures, then exp. **Recall** from lesson 10 the largest and the smallest value for 10 classes, and say why.
+# 3. The mean over the pictures, then exp. **Recall** from lesson 10 the largest and the smallest value for 10
+#    classes, and say why.
 
 
 # %%

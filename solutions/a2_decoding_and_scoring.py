@@ -653,9 +653,9 @@ check.on_other_data(check.cider, drawn_cider(), drawn_cider()).require(
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Your parts together are a scorer. The next cell lets it judge four captions against four references
-# of one picture; sixty pictures give the document frequencies. It needs questions 4, 6 and 7. The second caption belongs to
-# another picture, and the last two are made of the commonest words. What do BLEU-1 and CIDEr leave
+# Your parts together are a scorer. The next cell lets it judge four captions against four references of one
+# picture; sixty pictures give the document frequencies. It needs questions 4, 6 and 7. The second caption
+# belongs to another picture, and the last two are made of the commonest words. What do BLEU-1 and CIDEr leave
 # of the score of the first one, and which of the two tells them apart more clearly?
 
 

@@ -8,7 +8,7 @@ from coursekit.checks.core import Wrong, expect_shape, students_line
 def drawn_captions(generator, pictures=4, words=9):
     """Captions and three references of each picture, strings of drawn words, alike but not equal.
 
-    generator: numpy's.  Every reference has 4 to 12 words; the first one has two words the same.
+    generator: numpy's.  Every reference has 4 to 12 words; a caption has 5 to 13, of which the last stands twice.
     """
     names = [f"{first}{second}" for first in "bdfgk" for second in ("a", "o", "u")][:words]
     found = []
